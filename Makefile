@@ -1,0 +1,57 @@
+# `make demo` shows it working, `make test` checks everything. Both install into .venv first.
+
+PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null \
+	&& { echo $$p; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+# Name an index of CPU builds of torch here; empty = the default index.
+TORCH_INDEX_URL ?=
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	$(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL)) --constraint constraints.txt
+
+.PHONY: demo test lint format types protos clean train
+.DEFAULT_GOAL := help
+
+help: ## Show this.
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or 3.12 is needed (make PYTHON=...)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP_INSTALL) --editable '.[all]'
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP_INSTALL) --editable '.[all,dev]'
+	touch $@
+
+demo: $(VENV)/.installed ## Start everything, ask the demo model, verify the answer, stop.
+	$(BIN)/steeple demo
+
+test: lint ## Lint, types, laws and all tests.
+	$(BIN)/pytest
+
+lint: $(VENV)/.installed-dev ## Format, ruff, types, import law, protos, dead code, dependencies.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	cd protos && ../$(BIN)/buf lint
+	$(BIN)/vulture
+	$(BIN)/deptry .
+
+format: $(VENV)/.installed-dev ## Bring code into form.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+protos: $(VENV)/.installed-dev ## Generate the contract's Python code.
+	$(BIN)/python tools/protos.py
+
+train: $(VENV)/.installed ## Train the demo model again (minutes).
+	$(BIN)/python -m steeple_demo.train --out steeple_demo/model
+
+clean: ## Remove the environment and all caches.
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,60 @@
+"""Generate the Python code of the contract from its .proto files.
+
+`python tools/protos.py [OUT]` writes beside the .proto files, or into OUT so that a test can
+compare. Needs grpcio-tools and mypy-protobuf (the `dev` extra).
+"""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent / "protos"
+
+
+def sources() -> list[str]:
+    """Every .proto file of ours, relative to the module root, in a fixed order."""
+    return sorted(str(path.relative_to(ROOT)) for path in (ROOT / "steeple").rglob("*.proto"))
+
+
+def generate(out: Path) -> None:
+    """Write messages, service stubs and their types below `out`.
+
+    Raises:
+        SystemExit: the compiler refused a file; its message is on stderr.
+    """
+    _protoc(out, ("python", "mypy"), sources())
+    # Stubs only where a service is defined: the others would be empty files.
+    services = [source for source in sources() if source.endswith("_service.proto")]
+    _protoc(out, ("grpc_python", "mypy_grpc"), services)
+    _add_package_files(out)
+
+
+def _protoc(out: Path, kinds: tuple[str, ...], files: list[str]) -> None:
+    # Imported late: only this development tool needs the compiler.
+    from grpc_tools import protoc  # noqa: PLC0415
+
+    includes = [f"-I{ROOT}", f"-I{ROOT / 'third_party'}", f"-I{_well_known()}"]
+    # The plugin stands beside this interpreter, which need not be on the PATH.
+    plugins = [
+        f"--plugin=protoc-gen-{name}={Path(sys.executable).parent / f'protoc-gen-{name}'}"
+        for name in ("mypy", "mypy_grpc")
+    ]
+    outputs = [f"--{kind}_out={'quiet:' if 'mypy' in kind else ''}{out}" for kind in kinds]
+    status = protoc.main(["protoc", *plugins, *includes, *outputs, *files])
+    if status != 0:
+        raise SystemExit(status)
+
+
+def _well_known() -> Path:
+    import grpc_tools  # noqa: PLC0415
+
+    return Path(grpc_tools.__file__).parent / "_proto"
+
+
+def _add_package_files(out: Path) -> None:
+    packages = {parent for source in sources() for parent in Path(source).parents}
+    for package in packages - {Path()}:
+        (out / package / "__init__.py").touch()
+
+
+if __name__ == "__main__":
+    generate(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT)
