@@ -1,0 +1,1 @@
+"""What every service shares to speak the contract: errors, servers, channels, lifecycle."""

@@ -1,0 +1,32 @@
+"""Where a service listens or is found: HOST:PORT, or unix:PATH."""
+
+import ipaddress
+
+from steeple_rpc.errors import InvalidRequest
+
+UNIX = "unix:"
+
+
+def is_local(address: str) -> bool:
+    """Whether only this machine can reach `address`."""
+    if address.startswith(UNIX):
+        return True
+    host = host_of(address)
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def host_of(address: str) -> str:
+    """The host of HOST:PORT, without the brackets of IPv6.
+
+    Raises:
+        InvalidRequest: there is no port.
+    """
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal():
+        raise InvalidRequest(f"address {address!r} is neither HOST:PORT nor unix:PATH")
+    return host.removeprefix("[").removesuffix("]")

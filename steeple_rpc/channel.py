@@ -1,0 +1,37 @@
+"""The client channel factory: keepalive that notices a dead peer and is not punished for it."""
+
+import grpc
+
+KEEPALIVE_MS = 10_000
+KEEPALIVE_TIMEOUT_MS = 5_000
+MAX_MESSAGE_BYTES = 64 << 20
+
+
+def channel_options(max_message_bytes: int = MAX_MESSAGE_BYTES) -> list[tuple[str, int]]:
+    """Options of the core library for a channel of ours."""
+    return [
+        ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+        ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+        # Without this one a stopped peer is noticed after a minute, whatever the others say.
+        ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.max_send_message_length", max_message_bytes),
+        # Retries are ours to decide: the library's own would repeat a generation.
+        ("grpc.enable_retries", 0),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 2_000),
+        # One connection per target: channels of one process must not share a lost one.
+        ("grpc.use_local_subchannel_pool", 1),
+    ]
+
+
+def open_channel(target: str) -> grpc.aio.Channel:
+    """An asyncio channel to HOST:PORT or unix:PATH; connects when first used."""
+    return grpc.aio.insecure_channel(target, options=channel_options())
+
+
+def open_sync_channel(target: str) -> grpc.Channel:
+    """A blocking channel to HOST:PORT or unix:PATH; connects when first used."""
+    return grpc.insecure_channel(target, options=channel_options())

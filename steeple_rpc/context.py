@@ -1,0 +1,35 @@
+"""What a handler may know about its RPC beyond the message."""
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import grpc
+
+# Generic in its stubs only; the messages say nothing here.
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+REQUEST_ID_KEY = "x-request-id"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RpcContext:
+    """One RPC as its handler sees it."""
+
+    request_id: str
+    """The caller's x-request-id, else one made here: for logs, not an identity."""
+    deadline_s: float | None
+    """The time on the event loop's clock at which the caller stops waiting; None = never."""
+
+
+_current: ContextVar[RpcContext] = ContextVar("steeple_rpc_context")
+
+
+def current_rpc() -> RpcContext:
+    """The RPC that the running task handles. Only within a handler."""
+    return _current.get()
+
+
+def enter_rpc(context: RpcContext) -> None:
+    """Make `context` the current one of the running task. Only the interceptor calls this."""
+    _current.set(context)

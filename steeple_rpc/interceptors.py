@@ -1,0 +1,172 @@
+"""The border of every server: what comes in is decoded safely, what fails goes out scrubbed.
+
+grpcio answers an undecodable message, and a handler that raises, with UNKNOWN and Python's own
+words. Here the first becomes INVALID_ARGUMENT and the second INTERNAL without any words of ours.
+"""
+
+import asyncio
+import inspect
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc
+import structlog
+from google.protobuf.message import DecodeError
+
+from steeple_rpc import errors, status
+from steeple_rpc.context import REQUEST_ID_KEY, RpcContext, enter_rpc
+from steeple_rpc.telemetry import logger
+
+# grpc's handler and context types are generic over messages that an interceptor never knows.
+Handler = Callable[[Any, Any], Any]
+# Asked again and again by machines: told at debug level.
+QUIET_METHODS = (
+    "/grpc.health.v1.",
+    "/grpc.reflection.",
+    "/steeple.engine.v1.EngineService/GetLoad",
+)
+MAX_REQUEST_ID = 128
+
+
+class _Malformed:
+    """Stands for a message that could not be decoded until the handler's border is reached."""
+
+
+class BorderInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # not generic at run time
+    """Guards decoding, scrubs errors, sets the RPC's context and logs one line per RPC."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        """Wrap the handler of one RPC; see grpc.aio.ServerInterceptor."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        border = _Border(handler_call_details)
+        make, behaviour = _kind(handler, border)
+        return make(
+            behaviour,
+            request_deserializer=_guarded(handler.request_deserializer),
+            response_serializer=handler.response_serializer,
+        )
+
+
+def _kind(handler: Any, border: "_Border") -> tuple[Callable[..., Any], Handler]:
+    if handler.request_streaming and handler.response_streaming:
+        return grpc.stream_stream_rpc_method_handler, border.streaming(handler.stream_stream)
+    if handler.response_streaming:
+        return grpc.unary_stream_rpc_method_handler, border.streaming(handler.unary_stream)
+    if handler.request_streaming:
+        return grpc.stream_unary_rpc_method_handler, border.unary(handler.stream_unary)
+    return grpc.unary_unary_rpc_method_handler, border.unary(handler.unary_unary)
+
+
+def _guarded(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
+    def decode(data: bytes) -> Any:
+        if deserialize is None:
+            return data
+        try:
+            return deserialize(data)
+        except (DecodeError, ValueError, RecursionError):
+            return _Malformed()
+
+    return decode
+
+
+class _Border:
+    """The border of one RPC."""
+
+    def __init__(self, details: grpc.HandlerCallDetails) -> None:
+        self._method = details.method
+        self._metadata = details.invocation_metadata
+        self._start = time.monotonic()
+
+    def unary(self, handler: Handler) -> Handler:
+        async def guarded(request: Any, context: Any) -> Any:
+            self._enter(context)
+            try:
+                reply = await handler(_checked(request), context)
+            except BaseException as error:  # noqa: BLE001 - the border of the process
+                await self._fail(error, context)
+            else:
+                self._log(grpc.StatusCode.OK)
+                return reply
+
+        return guarded
+
+    def streaming(self, handler: Handler) -> Handler:
+        # Some handlers (grpcio's own health service) write to the context instead of yielding.
+        if inspect.iscoroutinefunction(handler):
+            return self.unary(handler)
+
+        async def guarded(request: Any, context: Any) -> AsyncIterator[Any]:
+            self._enter(context)
+            replies = handler(_checked(request), context)
+            try:
+                async for reply in replies:
+                    yield reply
+            except BaseException as error:  # noqa: BLE001 - the border of the process
+                await self._fail(error, context)
+            else:
+                self._log(grpc.StatusCode.OK)
+            finally:
+                # A generator left in the middle runs its own cleanup now, not when collected.
+                await replies.aclose()
+
+        return guarded
+
+    def _enter(self, context: Any) -> None:
+        given = str(next((v for k, v in self._metadata or () if k == REQUEST_ID_KEY), ""))
+        usable = given.isprintable() and given != ""
+        request_id = given[:MAX_REQUEST_ID] if usable else secrets.token_hex(8)
+        remaining = context.time_remaining()
+        now = asyncio.get_running_loop().time()
+        enter_rpc(
+            RpcContext(
+                request_id=request_id,
+                deadline_s=None if remaining is None else now + remaining,
+            )
+        )
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+
+    async def _fail(self, error: BaseException, context: Any) -> None:
+        """End the RPC with the status that `error` travels as; always raises."""
+        if isinstance(error, asyncio.CancelledError | GeneratorExit):
+            self._log(grpc.StatusCode.CANCELLED)
+            raise error
+        if isinstance(error, grpc.aio.AbortError):
+            raise error
+        told = self._told(error)
+        proto = status.to_proto(told)
+        self._log(status.code_of(told), reason=told.reason, field=told.field)
+        packed = ((status.DETAILS_KEY, proto.SerializeToString()),)
+        await context.abort(status.code_of(told), told.message, packed)
+
+    def _told(self, error: BaseException) -> errors.ServiceError:
+        if isinstance(error, errors.ServiceError):
+            return error
+        fault = secrets.token_hex(4)
+        logger().error("handler_failed", method=self._method, fault=fault, exc_info=error)
+        return errors.EngineFault(f"internal error {fault}; the server's log has the story")
+
+    def _log(self, code: grpc.StatusCode, **facts: str) -> None:
+        took = round((time.monotonic() - self._start) * 1e3, 1)
+        told = {key: value for key, value in facts.items() if value}
+        write = logger().debug if self._method.startswith(QUIET_METHODS) else logger().info
+        write("rpc_finished", method=self._method, code=code.name, took_ms=took, **told)
+
+
+def _checked(request: Any) -> Any:
+    """The request, or the stream of requests, with malformed messages turned into the error."""
+    if isinstance(request, _Malformed):
+        raise errors.InvalidRequest("malformed request message", reason="MALFORMED_MESSAGE")
+    return _checked_stream(request) if hasattr(request, "__aiter__") else request
+
+
+async def _checked_stream(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for request in requests:
+        yield _checked(request)

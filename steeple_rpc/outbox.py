@@ -1,0 +1,93 @@
+"""A coalescing outbox: what gathers while a message is on its way leaves as one message.
+
+One per stream. The writer never waits; the reader takes all there is, so an idle stream gets one
+item per message and a loaded one fewer and larger messages. A reader that is too slow is told.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Generic, TypeVar
+
+from steeple_rpc.errors import Overloaded, ServiceError
+
+Item = TypeVar("Item")
+
+MAX_BYTES = 1 << 20
+MAX_WAIT_S = 30.0
+
+
+class Outbox(Generic[Item]):
+    """Items on their way to one reader, bounded in bytes and in time.
+
+    Args:
+        clock: monotonic seconds.
+        max_bytes: what may wait.
+        max_wait_s: how long it may wait.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        *,
+        max_bytes: int = MAX_BYTES,
+        max_wait_s: float = MAX_WAIT_S,
+    ) -> None:
+        self._clock = clock
+        self._max_bytes = max_bytes
+        self._max_wait_s = max_wait_s
+        self._items: list[Item] = []
+        self._bytes = 0
+        self._oldest = 0.0
+        self._closed = False
+        self._error: ServiceError | None = None
+        self._wake = asyncio.Event()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing more can be put."""
+        return self._closed
+
+    def put(self, item: Item, size_bytes: int) -> bool:
+        """Add an item; False if the reader is too slow, and then the outbox is closed."""
+        if self._closed:
+            return False
+        now = self._clock()
+        if not self._items:
+            self._oldest = now
+        self._items.append(item)
+        self._bytes += size_bytes
+        if self._bytes > self._max_bytes or now - self._oldest > self._max_wait_s:
+            self._items.clear()
+            self.close(
+                Overloaded(
+                    f"the client reads too slowly: {self._bytes} bytes waited"
+                    f" {now - self._oldest:.1f} s; limits are {self._max_bytes} bytes and"
+                    f" {self._max_wait_s:g} s",
+                    reason="CLIENT_TOO_SLOW",
+                )
+            )
+            return False
+        self._wake.set()
+        return True
+
+    def close(self, error: ServiceError | None = None) -> None:
+        """No more items; the reader gets what waits, then the error if there is one."""
+        if not self._closed:
+            self._closed = True
+            self._error = error
+            self._wake.set()
+
+    async def batches(self) -> AsyncIterator[list[Item]]:
+        """Everything that gathered since the last batch, again and again until closed.
+
+        Raises:
+            ServiceError: the one that the outbox was closed with.
+        """
+        while self._items or not self._closed:
+            await self._wake.wait()
+            self._wake.clear()
+            if self._items:
+                batch, self._items, self._bytes = self._items, [], 0
+                yield batch
+        if self._error is not None:
+            raise self._error

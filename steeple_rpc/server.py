@@ -1,0 +1,94 @@
+"""The server factory: what grpcio gets wrong by default is set right here, once.
+
+Every option below answers a measured default; docs/grpc.md tells them one by one.
+"""
+
+from collections.abc import Sequence
+
+import grpc
+from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio  # type: ignore[attr-defined] # untyped
+from grpc_reflection.v1alpha import reflection
+
+from steeple_rpc.address import is_local
+from steeple_rpc.errors import ServiceError
+from steeple_rpc.interceptors import BorderInterceptor
+from steeple_rpc.settings import ServiceSettings
+
+MAX_METADATA_BYTES = 8 << 10
+MAX_PENDING_REQUESTS = 20_000
+MIN_PING_INTERVAL_MS = 1_000
+HANDSHAKE_TIMEOUT_MS = 5_000
+
+
+class BindRefused(ServiceError):
+    """The address may not or cannot be served; the message names the remedy."""
+
+
+def server_options(max_message_bytes: int) -> list[tuple[str, int]]:
+    """Options of the core library for a server of ours."""
+    return [
+        # Two processes on one port would share it silently.
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", max_message_bytes),
+        # Soft = hard: between the two, refusal would be a matter of chance.
+        ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+        ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
+        # In a burst the default cancels calls by itself; admission does the refusing here.
+        ("grpc.server.max_pending_requests", MAX_PENDING_REQUESTS),
+        ("grpc.server.max_pending_requests_hard_limit", MAX_PENDING_REQUESTS),
+        # Pairs with the keepalive of `channel.py`: slower and long quiet calls would be killed.
+        # ("grpc.http2.min_recv_ping_interval_without_data_ms" is not a key of grpc core.)
+        ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
+        ("grpc.keepalive_permit_without_calls", 1),
+        # Half-open connections would hold their descriptors for a minute.
+        ("grpc.server_handshake_timeout_ms", HANDSHAKE_TIMEOUT_MS),
+    ]
+
+
+def make_server(settings: ServiceSettings) -> grpc.aio.Server:
+    """A server with our options and border; not yet bound or started."""
+    return grpc.aio.server(
+        interceptors=(BorderInterceptor(),),
+        options=server_options(settings.max_message_bytes),
+    )
+
+
+def bind(server: grpc.aio.Server, settings: ServiceSettings) -> str:
+    """Bind to the settings' address and tell the address bound (port 0 picks a free one).
+
+    Raises:
+        BindRefused: beyond loopback without the switch, or the address is taken.
+    """
+    if not is_local(settings.listen) and not settings.insecure_bind:
+        raise BindRefused(
+            f"refusing to serve plaintext on {settings.listen}: listen on 127.0.0.1, or pass"
+            " --insecure-bind on a private network"
+        )
+    try:
+        port = server.add_insecure_port(settings.listen)
+    except RuntimeError as error:
+        raise BindRefused(
+            f"cannot listen on {settings.listen}: the address is in use or not ours;"
+            " choose another with --listen"
+        ) from error
+    if settings.listen.startswith("unix:"):
+        return settings.listen
+    return f"{settings.listen.rpartition(':')[0]}:{port}"
+
+
+def add_health(server: grpc.aio.Server) -> health_aio.HealthServicer:
+    """Add grpc.health.v1 with live Watch, NOT_SERVING until told otherwise."""
+    health = health_aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    return health
+
+
+def add_reflection(
+    server: grpc.aio.Server, settings: ServiceSettings, services: Sequence[str]
+) -> None:
+    """Add reflection for `services` where the settings, or a local address, allow it."""
+    wanted = settings.reflection
+    if wanted if wanted is not None else is_local(settings.listen):
+        names = (*services, "grpc.health.v1.Health", reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, server)

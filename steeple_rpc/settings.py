@@ -1,0 +1,123 @@
+"""Settings: one frozen class per service; command line > environment > file; unknown is wrong."""
+
+import os
+import sys
+import tomllib
+from collections.abc import Mapping
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    CliApp,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+USAGE_ERROR = 2
+CONFIG_VARIABLE = "STEEPLE_CONFIG"
+
+S = TypeVar("S", bound="ServiceSettings")
+Seconds = Annotated[float, Field(ge=0, le=86_400)]
+
+
+class ServiceSettings(BaseSettings):
+    """What every service can be told. Subclasses set `env_prefix` and `toml_table`."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_hide_none_type=True,
+        cli_avoid_json=True,
+        nested_model_default_partial_update=True,
+    )
+
+    listen: str = Field(description="where to serve: HOST:PORT or unix:PATH")
+    insecure_bind: bool = Field(
+        default=False, description="allow plaintext beyond loopback (a private network)"
+    )
+    reflection: bool | None = Field(
+        default=None, description="serve gRPC reflection; default: on loopback only"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="least severe log line"
+    )
+    log_format: Literal["console", "json"] = Field(default="console", description="log lines as")
+    drain_delay_s: Seconds = Field(
+        default=0.0, description="seconds between NOT_SERVING and refusing, for balancers"
+    )
+    grace_s: Seconds = Field(
+        default=30.0, description="seconds that running requests get when the service stops"
+    )
+    stop_on_stdin_eof: bool = Field(
+        default=False, description="stop when standard input ends (for supervisors)"
+    )
+    max_message_bytes: int = Field(
+        default=4 << 20, ge=1 << 10, le=1 << 30, description="largest message accepted"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Rank the sources: arguments, environment, then the file named by STEEPLE_CONFIG."""
+        table = str(cls.model_config.get("env_prefix", "")).split("_")[1].lower()
+        file = _TableSource(settings_cls, table)
+        return init_settings, env_settings, file
+
+
+class _TableSource(TomlConfigSettingsSource):
+    """One service's table of the TOML file that STEEPLE_CONFIG names."""
+
+    def __init__(self, settings_cls: type[BaseSettings], table: str) -> None:
+        self._table = table
+        name = os.environ.get(CONFIG_VARIABLE)
+        super().__init__(settings_cls, Path(name) if name else None)
+
+    def _read_file(self, file_path: Path | Traversable) -> dict[str, object]:
+        return dict(super()._read_file(file_path).get(self._table, {}))
+
+
+def unknown_variables(settings: type[BaseSettings], environ: Mapping[str, str]) -> list[str]:
+    """Environment variables that carry the class's prefix and name none of its fields."""
+    prefix = str(settings.model_config.get("env_prefix", ""))
+    known = {(prefix + name).upper() for name in settings.model_fields}
+    return sorted(key for key in environ if key.startswith(prefix) and key not in known)
+
+
+def load_settings(settings: type[S], argv: list[str]) -> S:
+    """Read and check all settings of a service.
+
+    Args:
+        settings: the service's class.
+        argv: the command line without the program's name.
+
+    Raises:
+        SystemExit: something is wrong; one line per fault is on stderr, the status is 2.
+    """
+    faults = [f"unknown variable {name}" for name in unknown_variables(settings, os.environ)]
+    if not faults:
+        try:
+            return CliApp.run(settings, cli_args=argv)
+        except ValidationError as error:
+            faults = [_told(fault["loc"], fault["msg"]) for fault in error.errors()]
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            faults = [f"{os.environ.get(CONFIG_VARIABLE)}: {error}"]
+    for fault in faults:
+        sys.stderr.write(f"error: {fault}\n")
+    raise SystemExit(USAGE_ERROR)
+
+
+def _told(location: tuple[int | str, ...], message: str) -> str:
+    name = "--" + ".".join(map(str, location)).replace("_", "-")
+    return f"{name}: {message}"
