@@ -1,0 +1,108 @@
+"""Puts a core together from its configuration."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine_svc.core.errors import StartupError
+from engine_svc.core.machine import available_memory_bytes
+from engine_svc.core.memory import MemoryPlan, MemoryRequest, plan_memory
+from engine_svc.core.messages import CoreConfig, EngineInfo
+from engine_svc.core.models.description import ModelDescription, read_description
+from engine_svc.core.runner.base import ModelRunner, Progress, RunnerInfo
+from engine_svc.core.runner.registry import RUNNERS
+from engine_svc.core.scheduler.base import Scheduler, SchedulerConfig
+from engine_svc.core.scheduler.registry import SCHEDULERS
+from steeple_rpc.fingerprint import tokenizer_fingerprint
+from steeple_rpc.telemetry import logger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltCore:
+    """A loaded and warmed-up core that is ready to loop."""
+
+    scheduler: Scheduler
+    runner: ModelRunner
+    info: EngineInfo
+
+
+def build_core(config: CoreConfig, progress: Progress) -> BuiltCore:
+    """Load the model, size the cache, warm up, make the policy.
+
+    Raises:
+        StartupError: the model cannot be served within the bounds given.
+    """
+    description = read_description(Path(config.model_dir))
+    runner = RUNNERS[config.runner](config, description)
+    runner.load(progress)
+    plan = _plan(config, description, runner.info())
+    progress("warming up", 0, 1)
+    runner.warm_up(num_blocks=plan.num_blocks, block_size=config.block_size)
+    progress("warming up", 1, 1)
+    scheduler = SCHEDULERS[config.scheduler](_scheduler_config(config, plan))
+    return BuiltCore(
+        scheduler=scheduler,
+        runner=runner,
+        info=_engine_info(config, description, runner.info(), plan),
+    )
+
+
+def _plan(config: CoreConfig, description: ModelDescription, info: RunnerInfo) -> MemoryPlan:
+    plan = plan_memory(
+        MemoryRequest(
+            available_bytes=available_memory_bytes(),
+            kv_bytes_per_token=info.kv_bytes_per_token,
+            block_size=config.block_size,
+            max_num_seqs=config.max_num_seqs,
+            model_max_len=description.max_position_embeddings,
+            max_model_len=config.max_model_len,
+            kv_cache_bytes=config.kv_cache_bytes,
+            kv_cache_share=config.kv_cache_share,
+        )
+    )
+    if plan.was_shrunk:
+        logger().warning(
+            "max_model_len_shrunk",
+            max_model_len=plan.max_model_len,
+            model_max_len=description.max_position_embeddings,
+            kv_cache_bytes=plan.kv_cache_bytes,
+        )
+    return plan
+
+
+def _scheduler_config(config: CoreConfig, plan: MemoryPlan) -> SchedulerConfig:
+    if config.max_num_batched_tokens < config.max_num_seqs:
+        raise StartupError(
+            f"--max-num-batched-tokens {config.max_num_batched_tokens} is below --max-num-seqs"
+            f" {config.max_num_seqs}: every running request needs a token per step"
+        )
+    return SchedulerConfig(
+        num_blocks=plan.num_blocks,
+        block_size=config.block_size,
+        max_model_len=plan.max_model_len,
+        max_num_seqs=config.max_num_seqs,
+        max_num_batched_tokens=config.max_num_batched_tokens,
+    )
+
+
+def _engine_info(
+    config: CoreConfig, description: ModelDescription, info: RunnerInfo, plan: MemoryPlan
+) -> EngineInfo:
+    return EngineInfo(
+        architecture=description.architecture,
+        model_fingerprint=info.model_fingerprint,
+        tokenizer_fingerprint=tokenizer_fingerprint(description.directory),
+        vocab_size=description.vocab_size,
+        max_model_len=plan.max_model_len,
+        dtype=info.dtype,
+        device=info.device,
+        runner=info.name,
+        scheduler=config.scheduler,
+        max_num_seqs=config.max_num_seqs,
+        max_num_batched_tokens=config.max_num_batched_tokens,
+        default_sampling=description.default_sampling,
+        eos_token_ids=description.eos_token_ids,
+        block_size=config.block_size,
+        num_blocks=plan.num_blocks,
+        weights_bytes=info.weights_bytes,
+        kv_cache_bytes=plan.kv_cache_bytes,
+    )

@@ -1,0 +1,41 @@
+"""When a request ends, decided from its tokens alone."""
+
+from dataclasses import dataclass
+
+from engine_svc.core.params import FinishReason, TokenId
+from engine_svc.core.request import Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """Why a request ends."""
+
+    reason: FinishReason
+    stop_token_id: TokenId | None = None
+
+
+def ending_of(request: Request, *, max_model_len: int) -> Ending | None:
+    """Why `request` ends after its last token; None if it goes on.
+
+    A token ends it before a length does: an end token at max_tokens is an end by token.
+    """
+    stopping = request.spec.stopping
+    last = request.token_ids[-1]
+    if request.num_output_tokens >= stopping.min_tokens:
+        if last in stopping.eos_token_ids:
+            return Ending(reason=FinishReason.EOS, stop_token_id=last)
+        if last in stopping.stop_token_ids:
+            return Ending(reason=FinishReason.STOP_TOKEN, stop_token_id=last)
+    if request.num_output_tokens >= stopping.max_tokens:
+        return Ending(reason=FinishReason.MAX_TOKENS)
+    if len(request.token_ids) >= max_model_len:
+        return Ending(reason=FinishReason.CONTEXT_LENGTH)
+    return None
+
+
+def banned_token_ids(request: Request) -> tuple[TokenId, ...]:
+    """Tokens that must not come next: the end tokens, while min_tokens is not reached."""
+    stopping = request.spec.stopping
+    if request.num_output_tokens + 1 >= stopping.min_tokens:
+        return ()
+    return stopping.eos_token_ids + stopping.stop_token_ids

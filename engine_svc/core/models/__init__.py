@@ -1,0 +1,1 @@
+"""Models: what we serve, how it is checked and loaded."""

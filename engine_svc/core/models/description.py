@@ -1,0 +1,96 @@
+"""What a model directory says about itself, without reading any weight."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine_svc.core.errors import StartupError
+from engine_svc.core.models.generation_config import default_sampling, end_token_ids
+from engine_svc.core.params import SamplingParams, TokenId
+
+# JSON values from files of the model's maker: any shape until checked.
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelDescription:
+    """The facts about a model that scheduling and validation need."""
+
+    directory: Path
+    architecture: str
+    vocab_size: int
+    max_position_embeddings: int
+    eos_token_ids: tuple[TokenId, ...]
+    default_sampling: SamplingParams
+    config: Json
+    """config.json as it is."""
+
+
+def read_description(directory: Path) -> ModelDescription:
+    """Read config.json and generation_config.json of a Hugging Face model directory.
+
+    Raises:
+        StartupError: a file or field is missing or of the wrong kind.
+    """
+    if not directory.is_dir():
+        raise StartupError(f"no model directory at {directory}: pass --model DIR")
+    config = read_json(directory / "config.json")
+    generation = _optional_json(directory / "generation_config.json")
+    architectures = config.get("architectures")
+    if not isinstance(architectures, list) or len(architectures) != 1:
+        raise StartupError(f"{directory}/config.json: architectures must name exactly one class")
+    return ModelDescription(
+        directory=directory,
+        architecture=str(architectures[0]),
+        vocab_size=_positive(config, "vocab_size", directory),
+        max_position_embeddings=_positive(config, "max_position_embeddings", directory),
+        eos_token_ids=end_token_ids(config, generation),
+        default_sampling=default_sampling(generation),
+        config=config,
+    )
+
+
+def model_fingerprint(description: ModelDescription, *, dtype: str, headers: bytes) -> str:
+    """SHA-256 over configuration, the weights' headers and the number format in use.
+
+    Args:
+        description: the model.
+        dtype: the number format of the weights in use.
+        headers: the safetensors headers, in file order; empty for a runner without weights.
+
+    Returns:
+        64 hexadecimal digits; equal where the same tokens must come out.
+    """
+    config = json.dumps(description.config, sort_keys=True).encode()
+    parts = (config, dtype.encode(), headers)
+    return hashlib.sha256(b"".join(b"%d:%s" % (len(part), part) for part in parts)).hexdigest()
+
+
+def read_json(path: Path) -> Json:
+    """A JSON object from a file.
+
+    Raises:
+        StartupError: there is none; the message names the file.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except OSError as error:
+        raise StartupError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise StartupError(f"{path} is not JSON") from error
+    if not isinstance(value, dict):
+        raise StartupError(f"{path} is not a JSON object")
+    return value
+
+
+def _optional_json(path: Path) -> Json:
+    return read_json(path) if path.exists() else {}
+
+
+def _positive(config: Json, name: str, directory: Path) -> int:
+    value = config.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise StartupError(f"{directory}/config.json: {name} must be a positive integer")
+    return value

@@ -1,0 +1,100 @@
+"""Loads the weights of a checked model through FMS's own conversion, and proves that all arrived.
+
+FMS's loader lists files itself, falls back to pickle, leaves what is missing as it was in memory
+and only logs what is left over. Here FMS converts names and layouts, nothing more.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from fms.utils import serialization
+from torch import Tensor, nn
+
+from engine_svc.core.errors import StartupError
+from engine_svc.core.models.checkpoint import Checkpoint, Progress
+from engine_svc.core.models.description import ModelDescription
+from engine_svc.core.models.dtypes import resolve_dtype
+from engine_svc.core.models.fms_model import build_fms_model
+from engine_svc.core.models.geometry import Geometry, read_geometry
+from engine_svc.core.models.safetensors_files import WeightFiles, list_weight_files
+from engine_svc.core.models.weights_check import check_tensors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedModel:
+    """A model with all its weights, ready for inference."""
+
+    model: nn.Module
+    geometry: Geometry
+    dtype: torch.dtype
+    weights_bytes: int
+    """Bytes of the parameters in memory."""
+    weights: WeightFiles
+
+
+def load_model(
+    description: ModelDescription, *, dtype: str, device: torch.device, progress: Progress
+) -> LoadedModel:
+    """Check configuration and files, then load.
+
+    Args:
+        description: the model directory.
+        dtype: "auto" or a name of `DTYPES`.
+        device: where the weights go.
+        progress: told of each group of tensors, from no bytes to all of them.
+
+    Raises:
+        StartupError: the model cannot be served; the message names file, field or tensor.
+    """
+    geometry = read_geometry(description)
+    weights = list_weight_files(description.directory)
+    check_tensors(geometry, weights)
+    number_format = resolve_dtype(dtype, device=device, weights=weights)
+    model = build_fms_model(geometry)
+    with Checkpoint(geometry=geometry, weights=weights) as source:
+        for group in source.groups(progress):
+            _assign(model, _converted(model, group, geometry), number_format, device)
+    _finish(model)
+    return LoadedModel(
+        model=model,
+        geometry=geometry,
+        dtype=number_format,
+        weights_bytes=sum(param.numel() * param.itemsize for param in model.parameters()),
+        weights=weights,
+    )
+
+
+def _converted(model: nn.Module, group: dict[str, Tensor], geometry: Geometry) -> dict[str, Tensor]:
+    """The same numbers under FMS's names, in FMS's layout."""
+    architecture = geometry.family.fms_architecture
+    kwargs = {"model_config": model.config}
+    converted = dict(serialization.get_adapted(architecture, "hf", group, kwargs))
+    counts = [sum(tensor.numel() for tensor in side.values()) for side in (group, converted)]
+    if counts[0] != counts[1]:
+        raise StartupError(f"FMS converts {counts[0]} numbers of {architecture} to {counts[1]}")
+    return converted
+
+
+def _assign(
+    model: nn.Module, values: dict[str, Tensor], dtype: torch.dtype, device: torch.device
+) -> None:
+    # A copy each: what safetensors returned is a view of the mapped file.
+    owned = {name: value.to(device, dtype, copy=True) for name, value in values.items()}
+    try:
+        unused = model.load_state_dict(owned, strict=False, assign=True).unexpected_keys
+    except RuntimeError as error:
+        raise StartupError(f"FMS has no room for the weights: {error}") from error
+    if unused:
+        raise StartupError(f"FMS does not use tensor {unused[0]}: serve another model")
+
+
+# FMS's models are untyped: to the type checker an nn.Module has no post_init.
+def _finish(model: Any) -> None:
+    """Tie what is tied, make the rotation table, and prove that nothing is left unassigned."""
+    model.post_init()
+    for name, param in model.named_parameters():
+        if param.is_meta:
+            raise StartupError(f"FMS's parameter {name} got no weights: serve another model")
+    model.requires_grad_(requires_grad=False)
+    model.eval()

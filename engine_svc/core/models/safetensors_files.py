@@ -1,0 +1,124 @@
+"""Lists the weight files of a model directory. Nothing else decides which files are opened.
+
+Pickle files run code when they are opened: they never are. Beside safetensors they are ignored,
+alone they are refused. A link is followed inside the model directory, and in the Hugging Face hub
+cache from `snapshots/<revision>` to the `blobs` beside it; anywhere else it is refused.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine_svc.core.errors import StartupError
+from engine_svc.core.models.description import read_json
+from engine_svc.core.models.safetensors_header import TensorEntry, WeightFile, read_weight_file
+
+SINGLE_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+PICKLE_SUFFIXES = frozenset({".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightFiles:
+    """The weights of a model: sound headers, every tensor in exactly one file."""
+
+    files: tuple[WeightFile, ...]
+    """In name order."""
+
+    @property
+    def headers(self) -> bytes:
+        """All headers in file order; what `model_fingerprint` wants."""
+        return b"".join(file.header for file in self.files)
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all tensors."""
+        return sum(entry.num_bytes for _, entry in self.tensors())
+
+    def tensors(self) -> Iterator[tuple[str, TensorEntry]]:
+        """Name and entry of every tensor, in file order."""
+        for file in self.files:
+            yield from file.tensors.items()
+
+
+def list_weight_files(directory: Path) -> WeightFiles:
+    """Find `model.safetensors`, or the files its index names, and check their headers.
+
+    As in transformers the single file wins over an index.
+
+    Raises:
+        StartupError: there are none, or one is not sound; the message names file and remedy.
+    """
+    if (directory / SINGLE_FILE).exists():
+        return WeightFiles(files=(read_weight_file(_own(directory, SINGLE_FILE)),))
+    if (directory / INDEX_FILE).exists():
+        return _listed_by_index(directory)
+    raise _without_safetensors(directory)
+
+
+def _listed_by_index(directory: Path) -> WeightFiles:
+    weight_map = read_json(_own(directory, INDEX_FILE)).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise StartupError(f"{INDEX_FILE}: weight_map must name the file of every tensor")
+    names = {_plain(name) for name in weight_map.values()}
+    files = tuple(read_weight_file(_own(directory, name)) for name in sorted(names))
+    _check_index(weight_map, files)
+    return WeightFiles(files=files)
+
+
+def _check_index(weight_map: Mapping[str, str], files: tuple[WeightFile, ...]) -> None:
+    """Index and headers say the same; a tensor in two files cannot agree with the index."""
+    held: dict[str, str] = {}
+    for file in files:
+        for tensor in file.tensors:
+            if tensor in held:
+                raise StartupError(
+                    f"{file.path.name}: tensor {tensor} is in {held[tensor]} too: "
+                    "save the model again"
+                )
+            held[tensor] = file.path.name
+    for tensor in sorted(held.keys() | weight_map.keys()):
+        if held.get(tensor) != weight_map.get(tensor):
+            raise StartupError(
+                f"{INDEX_FILE}: tensor {tensor} is said to be in {weight_map.get(tensor)} and is "
+                f"in {held.get(tensor)}: fetch the model again"
+            )
+
+
+def _plain(name: object) -> str:
+    """A file name of the index, if it cannot lead out of the directory."""
+    if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
+        raise StartupError(f"{INDEX_FILE}: {name!r} is not the name of a safetensors file")
+    return name
+
+
+def _own(directory: Path, name: str) -> Path:
+    """The file of that name, if it belongs to the model; links are followed once, here."""
+    root = directory.resolve()
+    # The blobs have names of their own: messages and `WeightFile.path` keep the model's.
+    path = root / name
+    target = path.resolve()
+    if not target.is_file():
+        raise StartupError(f"{name}: there is no such file in the model directory: fetch it again")
+    if not any(target.is_relative_to(home) for home in _homes(root)):
+        raise StartupError(f"{name}: is a link that leaves the model directory: copy the file")
+    return path
+
+
+def _homes(root: Path) -> tuple[Path, ...]:
+    """Where a model's files may lie."""
+    if root.parent.name == "snapshots":
+        return root, root.parent.parent / "blobs"
+    return (root,)
+
+
+def _without_safetensors(directory: Path) -> StartupError:
+    pickles = sorted(path.name for path in directory.iterdir() if path.suffix in PICKLE_SUFFIXES)
+    if pickles:
+        return StartupError(
+            f"{pickles[0]}: pickle weights run code when opened and are never opened: convert the "
+            "model to safetensors, for example with transformers' save_pretrained"
+        )
+    return StartupError(
+        f"{SINGLE_FILE}: there are no weights in {directory}: fetch the model again"
+    )

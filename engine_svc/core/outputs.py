@@ -1,0 +1,160 @@
+"""One step, as values: what the scheduler decides and what the runner answers.
+
+`SchedulerOutput` always states the ragged facts (`sequences`): they alone define the result. Its
+`layout` states the geometry that the policy computed for runners that need one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from engine_svc.core.params import BlockId, FinishReason, RequestId, SamplingParams, TokenId
+
+NO_SLOT = -1
+"""In a slot mapping: compute this token, do not write its keys and values."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleSpec:
+    """How to choose the token that follows a sequence's last scheduled token."""
+
+    sampling: SamplingParams
+    output_index: int
+    """Which of the caller's outputs this is: outputs of one seed differ by it."""
+    banned_token_ids: tuple[TokenId, ...] = ()
+    """Tokens that must not be chosen now (end tokens before min_tokens)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduledSequence:
+    """The tokens of one request that a step computes: a prompt chunk or a decode."""
+
+    request_id: RequestId
+    token_ids: tuple[TokenId, ...]
+    """Never empty."""
+    first_position: int
+    """Position of token_ids[0]; all positions before it are in the KV cache."""
+    num_prompt_tokens: int
+    """Positions below this are the prompt."""
+    block_table: tuple[BlockId, ...]
+    """The request's blocks in position order; covers every scheduled position."""
+    slot_mapping: tuple[int, ...]
+    """Per token: block * block_size + offset, or NO_SLOT."""
+    sample: SampleSpec | None
+    """None: the step ends inside the prompt and no token is wanted."""
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens computed in this step."""
+        return len(self.token_ids)
+
+    @property
+    def next_position(self) -> int:
+        """Position after the last scheduled token: where a sampled token goes."""
+        return self.first_position + len(self.token_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Ragged:
+    """No padding: the rows of all sequences are concatenated."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaddedPaged:
+    """Rows padded on the left to one KV length in whole blocks; see the policy that makes it."""
+
+    tkv: int
+    """KV length of the padded batch after this step."""
+    left_pads: tuple[int, ...]
+    """Per row: padding positions in front of the sequence."""
+    num_rows: int
+    """Rows on the device; at least as many as sequences (a lone row may be doubled)."""
+    query_len: int
+    """Query positions per row: 1 for decodes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaticShape:
+    """One of the shapes that the device was warmed up with."""
+
+    prompt_len: int
+    new_tokens: int
+    batch_size: int
+    rows: tuple[RequestId | None, ...]
+    """Who sits in each row; None = padding or finished."""
+
+
+Layout = Ragged | PaddedPaged | StaticShape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulerOutput:
+    """What one step runs."""
+
+    step: int
+    """Counts up from 1."""
+    sequences: tuple[ScheduledSequence, ...]
+    layout: Layout
+    block_copies: tuple[tuple[BlockId, BlockId], ...] = ()
+    """(from, to) pairs to copy before anything is computed."""
+    finished_request_ids: tuple[RequestId, ...] = ()
+    """Requests that ended since the last step: a runner drops what it keeps for them."""
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens computed in this step, over all sequences."""
+        return sum(sequence.num_tokens for sequence in self.sequences)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowFault:
+    """Why a row of a step has no usable result; only its request fails."""
+
+    reason: str
+    """Stable, UPPER_SNAKE."""
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunnerOutput:
+    """What one step produced."""
+
+    token_ids: Mapping[RequestId, tuple[TokenId, ...]]
+    """For every sequence with a `sample`, its new tokens, in order; never empty."""
+    faults: Mapping[RequestId, RowFault] = field(default_factory=dict)
+    """The sequences that failed; disjoint from `token_ids`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestOutput:
+    """What a step, or an abort, did to one request."""
+
+    request_id: RequestId
+    first_position: int = 0
+    """Output tokens that came before these, prior ones included."""
+    token_ids: tuple[TokenId, ...] = ()
+    is_first: bool = False
+    """The first step that computed the request has run."""
+    queue_s: float = 0.0
+    """With `is_first`: from acceptance to the start of that step."""
+    finish_reason: FinishReason | None = None
+    stop_token_id: TokenId | None = None
+    """With an end by token: that token, the last of `token_ids`."""
+    prefill_s: float = 0.0
+    """With `finish_reason`: from the first step to the first token."""
+    decode_s: float = 0.0
+    """With `finish_reason`: from the first token to the last."""
+    fault: RowFault | None = None
+    """The request failed and is gone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulerLoad:
+    """How busy a scheduler is."""
+
+    num_running: int
+    num_waiting: int
+    num_waiting_tokens: int
+    num_free_blocks: int
+    num_used_blocks: int
+    num_cached_blocks: int
+    num_total_blocks: int

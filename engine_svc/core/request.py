@@ -1,0 +1,94 @@
+"""One request inside the core. Only its scheduler changes it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from engine_svc.core.params import (
+    BlockId,
+    FinishReason,
+    RequestId,
+    SamplingParams,
+    StoppingParams,
+    TokenId,
+)
+
+
+class RequestStatus(Enum):
+    """Where a request is. It is in exactly one place."""
+
+    WAITING = auto()
+    WAITING_FOR_GRAMMAR = auto()
+    RUNNING = auto()
+    FINISHED = auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestSpec:
+    """What was asked for; never changes."""
+
+    request_id: RequestId
+    prompt_token_ids: tuple[TokenId, ...]
+    """Never empty."""
+    prior_output_token_ids: tuple[TokenId, ...] = ()
+    """Output that an earlier engine produced; counts as output everywhere."""
+    sampling: SamplingParams
+    stopping: StoppingParams
+    output_index: int = 0
+
+    @property
+    def num_prompt_tokens(self) -> int:
+        """Length of the prompt."""
+        return len(self.prompt_token_ids)
+
+    @property
+    def max_num_tokens(self) -> int:
+        """Longest that prompt and output together can become."""
+        return len(self.prompt_token_ids) + self.stopping.max_tokens
+
+
+@dataclass(slots=True, kw_only=True)
+class Request:
+    """A request and how far it is."""
+
+    spec: RequestSpec
+    arrival: float
+    """When it was accepted, monotonic seconds."""
+    status: RequestStatus = RequestStatus.WAITING
+    token_ids: list[TokenId] = field(default_factory=list)
+    """Prompt and output."""
+    num_computed_tokens: int = 0
+    """Positions whose keys and values are in the cache."""
+    block_table: tuple[BlockId, ...] = ()
+    num_reserved_blocks: int = 0
+    """Blocks promised and not yet held."""
+    first_scheduled: float | None = None
+    first_token: float | None = None
+    finish_reason: FinishReason | None = None
+
+    def __post_init__(self) -> None:
+        self.token_ids = [*self.spec.prompt_token_ids, *self.spec.prior_output_token_ids]
+
+    @property
+    def request_id(self) -> RequestId:
+        """The request's id."""
+        return self.spec.request_id
+
+    @property
+    def num_output_tokens(self) -> int:
+        """Output tokens so far, prior ones included."""
+        return len(self.token_ids) - self.spec.num_prompt_tokens
+
+    @property
+    def num_uncomputed_tokens(self) -> int:
+        """Known tokens that are not in the cache yet: 1 while decoding."""
+        return len(self.token_ids) - self.num_computed_tokens
+
+    @property
+    def is_decoding(self) -> bool:
+        """Whether all that is left to compute is the last token."""
+        return self.num_uncomputed_tokens == 1 and self.num_computed_tokens > 0
+
+    def append(self, token_ids: Sequence[TokenId]) -> None:
+        """Add output tokens."""
+        self.token_ids.extend(token_ids)

@@ -1,0 +1,49 @@
+"""The seam to the model: every runner executes the same steps and passes one contract suite."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from engine_svc.core.outputs import Layout, RunnerOutput, SchedulerOutput
+
+Progress = Callable[[str, int, int], None]
+"""Tells how far loading is: stage, done, total."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunnerInfo:
+    """What a loaded runner needs and offers."""
+
+    name: str
+    model_fingerprint: str
+    """Equal where the same tokens must come out; see `models.description`."""
+    device: str
+    dtype: str
+    weights_bytes: int
+    kv_bytes_per_token: int
+    """Over all layers, keys and values."""
+    layouts: frozenset[type[Layout]]
+    """The layouts that `execute` takes."""
+
+
+class ModelRunner(Protocol):
+    """Owns the weights, the KV cache and the device. Used by one thread."""
+
+    def load(self, progress: Progress) -> None:
+        """Read and verify the weights.
+
+        Raises:
+            StartupError: the model cannot be served; the message names file, field and remedy.
+        """
+
+    def info(self) -> RunnerInfo:
+        """What was loaded. Only after `load`."""
+
+    def warm_up(self, *, num_blocks: int, block_size: int) -> None:
+        """Allocate the KV cache, blocks 0 to num_blocks included, and run once.
+
+        Block ids start at 1; block 0 exists and belongs to nobody.
+        """
+
+    def execute(self, step: SchedulerOutput) -> RunnerOutput:
+        """Run one step. Sequences without `sample` only fill the cache."""

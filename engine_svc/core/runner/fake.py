@@ -1,0 +1,130 @@
+"""A runner without weights that is strict: it answers from what it finds in its KV cache.
+
+Writing a token puts its id into its slot; a sampled token is computed from what the block table
+leads to. A wrong slot, a block shared by mistake or a gap shows as a wrong token or an error.
+"""
+
+import time
+from collections.abc import Callable
+
+from engine_svc.core.models.description import ModelDescription, model_fingerprint
+from engine_svc.core.outputs import (
+    NO_SLOT,
+    PaddedPaged,
+    Ragged,
+    RowFault,
+    RunnerOutput,
+    ScheduledSequence,
+    SchedulerOutput,
+    StaticShape,
+)
+from engine_svc.core.params import TokenId
+from engine_svc.core.runner.base import Progress, RunnerInfo
+from engine_svc.core.runner.fake_options import FakeOptions, FakeReply
+
+_EMPTY = -1
+
+
+class CacheCorruptError(AssertionError):
+    """A step asked to read what was never written: the scheduler is wrong."""
+
+
+class FakeRunner:
+    """See `runner.base.ModelRunner`.
+
+    Args:
+        description: the model that it stands in for.
+        options: the script.
+        sleep: how to spend `step_s`.
+    """
+
+    def __init__(
+        self,
+        description: ModelDescription,
+        options: FakeOptions,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._description = description
+        self._options = options
+        self._sleep = sleep
+        self._block_size = 0
+        self._slots: list[TokenId] = []
+
+    def load(self, progress: Progress) -> None:
+        """Load nothing, and say so."""
+        progress("loading weights", 1, 1)
+
+    def info(self) -> RunnerInfo:
+        """A model of no weight whose tokens take 4 bytes each."""
+        return RunnerInfo(
+            name="fake",
+            model_fingerprint=model_fingerprint(self._description, dtype="none", headers=b""),
+            device="none",
+            dtype="none",
+            weights_bytes=0,
+            kv_bytes_per_token=4,
+            layouts=frozenset({Ragged, PaddedPaged, StaticShape}),
+        )
+
+    def warm_up(self, *, num_blocks: int, block_size: int) -> None:
+        """Make an empty cache."""
+        self._block_size = block_size
+        self._slots = [_EMPTY] * ((num_blocks + 1) * block_size)
+
+    def execute(self, step: SchedulerOutput) -> RunnerOutput:
+        """Write, then read back and answer."""
+        self._sleep(self._options.step_s)
+        for source, target in step.block_copies:
+            self._copy(source, target)
+        for sequence in step.sequences:
+            self._write(sequence)
+        token_ids = {}
+        faults = {}
+        for sequence in step.sequences:
+            history = self._read(sequence)
+            if self._options.fault_token_id in history[: sequence.num_prompt_tokens]:
+                faults[sequence.request_id] = RowFault(
+                    reason="NON_FINITE_LOGITS", message="the model produced non-finite logits"
+                )
+            elif sequence.sample is not None:
+                token_ids[sequence.request_id] = (self._next(sequence, history),)
+        return RunnerOutput(token_ids=token_ids, faults=faults)
+
+    def _copy(self, source: int, target: int) -> None:
+        size = self._block_size
+        self._slots[target * size : (target + 1) * size] = self._slots[
+            source * size : (source + 1) * size
+        ]
+
+    def _write(self, sequence: ScheduledSequence) -> None:
+        if self._options.raise_token_id in sequence.token_ids:
+            raise RuntimeError("scripted fault of the fake runner")
+        for token, slot in zip(sequence.token_ids, sequence.slot_mapping, strict=True):
+            if slot != NO_SLOT:
+                self._slots[slot] = token
+
+    def _read(self, sequence: ScheduledSequence) -> list[TokenId]:
+        """Every token of the sequence, through its block table."""
+        size = self._block_size
+        history = [
+            self._slots[sequence.block_table[position // size] * size + position % size]
+            for position in range(sequence.next_position)
+        ]
+        if _EMPTY in history:
+            raise CacheCorruptError(
+                f"{sequence.request_id}: position {history.index(_EMPTY)} was never written"
+            )
+        if tuple(history[sequence.first_position :]) != sequence.token_ids:
+            raise CacheCorruptError(f"{sequence.request_id}: another request wrote its slots")
+        return history
+
+    def _next(self, sequence: ScheduledSequence, history: list[TokenId]) -> TokenId:
+        prompt = history[: sequence.num_prompt_tokens]
+        produced = sequence.next_position - sequence.num_prompt_tokens
+        banned = sequence.sample.banned_token_ids if sequence.sample else ()
+        ends = self._options.reply is FakeReply.ECHO_ONCE and produced >= len(prompt)
+        if ends and self._options.eos_token_id not in banned:
+            return self._options.eos_token_id
+        allowed = [token for token in prompt if token not in banned] or prompt
+        return allowed[produced % len(allowed)]

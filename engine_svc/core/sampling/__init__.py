@@ -1,0 +1,1 @@
+"""Sampling: stateless, so that a seed gives the same tokens in any batch."""

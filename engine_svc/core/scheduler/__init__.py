@@ -1,0 +1,1 @@
+"""Scheduling policies: pure, one file each, found by name in `registry`."""

@@ -1,0 +1,88 @@
+"""The core as a child process: a fresh interpreter at the other end of a socketpair."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping
+
+from engine_svc.core.messages import Command, CoreConfig, Event, Start, Stop, decode_events, encode
+from engine_svc.core.pipe import HEADER
+from engine_svc.core_link import CoreLost
+
+STOP_TIMEOUT_S = 5.0
+STREAM_LIMIT = 1 << 24
+
+
+class CoreProcess:
+    """See `core_link.EngineCore`.
+
+    A subprocess, not a fork: gRPC's threads do not survive one, and the core's libraries must see
+    an environment that was final before they were imported.
+    """
+
+    def __init__(self) -> None:
+        self._process: asyncio.subprocess.Process | None = None
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._gathered: list[Command] = []
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id while there is one."""
+        return self._process.pid if self._process else None
+
+    async def start(self, config: CoreConfig, environment: Mapping[str, str]) -> None:
+        """Start the child and hand it its configuration."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "engine_svc.core",
+                str(theirs.fileno()),
+                pass_fds=(theirs.fileno(),),
+                env={**os.environ, **environment},
+                stdin=asyncio.subprocess.DEVNULL,
+            )
+        self._reader, self._writer = await asyncio.open_connection(sock=ours, limit=STREAM_LIMIT)
+        self.send(Start(config=config))
+
+    def send(self, command: Command) -> None:
+        """Pass a command with the next turn of the loop."""
+        if not self._gathered:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._gathered.append(command)
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Everything that the child tells, until it is gone."""
+        assert self._reader is not None  # noqa: S101 - start() came first
+        try:
+            while True:
+                (length,) = HEADER.unpack(await self._reader.readexactly(HEADER.size))
+                for event in decode_events(await self._reader.readexactly(length)):
+                    yield event
+        except (asyncio.IncompleteReadError, OSError) as error:
+            raise CoreLost from error
+
+    async def stop(self) -> None:
+        """Ask the child to end; kill it if it does not within STOP_TIMEOUT_S."""
+        if self._process is None or self._writer is None:
+            return
+        self.send(Stop())
+        self._flush()
+        try:
+            await asyncio.wait_for(self._process.wait(), STOP_TIMEOUT_S)
+        except TimeoutError:
+            self._process.kill()
+            await self._process.wait()
+        self._writer.close()
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
+
+    def _flush(self) -> None:
+        commands, self._gathered = self._gathered, []
+        if commands and self._writer is not None and not self._writer.is_closing():
+            data = encode(commands)
+            self._writer.write(HEADER.pack(len(data)) + data)

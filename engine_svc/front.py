@@ -1,0 +1,202 @@
+"""The front's state: which requests are live, where their outputs go, how the core is.
+
+Owns the core's life: starts it, replaces it with growing pauses when it dies, ends it.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from typing import assert_never
+
+from engine_svc.core.messages import (
+    AbortRequests,
+    AddRequest,
+    CoreConfig,
+    EngineInfo,
+    Event,
+    Failed,
+    Loading,
+    Ready,
+    StepOutputs,
+)
+from engine_svc.core.outputs import RequestOutput, RowFault
+from engine_svc.core.params import FinishReason, RequestId
+from engine_svc.core.request import RequestSpec
+from engine_svc.core_link import CoreLost, EngineCore
+from steeple_rpc import errors
+from steeple_rpc.lifecycle import OnReady
+from steeple_rpc.outbox import Outbox
+from steeple_rpc.telemetry import logger
+
+FIRST_PAUSE_S = 0.5
+MAX_PAUSE_S = 30.0
+_TOKEN_BYTES = 4
+_OUTPUT_BYTES = 64
+
+
+class StartupRefused(Exception):
+    """The core cannot serve its configuration; the message names the remedy."""
+
+
+class EngineFront:
+    """Live requests of one engine and the core that serves them.
+
+    Args:
+        make_core: makes a new core, not started.
+        config: what the core serves.
+        environment: for a core that is a process.
+        max_live: most requests running and waiting.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        make_core: Callable[[], EngineCore],
+        config: CoreConfig,
+        *,
+        environment: Mapping[str, str],
+        max_live: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self._make_core = make_core
+        self._config = config
+        self._environment = environment
+        self._max_live = max_live
+        self._clock = clock
+        self._core: EngineCore | None = None
+        self._outboxes: dict[RequestId, Outbox[RequestOutput]] = {}
+        self._last_step = clock()
+        self.load: StepOutputs | None = None
+        self.info: EngineInfo | None = None
+        self.is_draining = False
+
+    def drain(self) -> None:
+        """Take no new requests; the live ones go on."""
+        self.is_draining = True
+
+    @property
+    def num_live(self) -> int:
+        """Requests whose outputs somebody waits for."""
+        return len(self._outboxes)
+
+    @property
+    def since_last_step_s(self) -> float:
+        """Seconds since the core last told anything; 0 while it has nothing to do."""
+        return self._clock() - self._last_step if self._outboxes else 0.0
+
+    def submit(self, spec: RequestSpec) -> Outbox[RequestOutput]:
+        """Pass a checked request to the core; its outputs come through the outbox.
+
+        Raises:
+            Unavailable: starting or draining.
+            Overloaded: as many requests are live as may be.
+            AlreadyExists: a live request has this id.
+        """
+        if self.is_draining:
+            raise errors.Unavailable("the engine is draining", reason="DRAINING")
+        if self._core is None or self.info is None:
+            raise errors.Unavailable("the engine is starting", reason="STARTING")
+        if len(self._outboxes) >= self._max_live:
+            raise errors.Overloaded(
+                f"{len(self._outboxes)} requests are live; the limit is {self._max_live}",
+                reason="QUEUE_FULL",
+                retry_after_s=1.0,
+            )
+        if spec.request_id in self._outboxes:
+            raise errors.AlreadyExists(
+                "a live request has this id", reason="REQUEST_EXISTS", field="request_id"
+            )
+        outbox = Outbox[RequestOutput](self._clock)
+        self._outboxes[spec.request_id] = outbox
+        self._core.send(AddRequest(spec=spec))
+        return outbox
+
+    def release(self, request_id: RequestId) -> None:
+        """The caller is gone or done: abort what still runs. Idempotent."""
+        if self._outboxes.pop(request_id, None) is not None and self._core is not None:
+            self._core.send(AbortRequests(request_ids=(request_id,)))
+
+    def abort(self, request_ids: Iterable[RequestId]) -> None:
+        """End requests for somebody other than their caller, who is told. Idempotent."""
+        for request_id in request_ids:
+            outbox = self._outboxes.get(request_id)
+            if outbox is not None:
+                ended = RequestOutput(request_id=request_id, finish_reason=FinishReason.ABORTED)
+                outbox.put(ended, _OUTPUT_BYTES)
+                outbox.close()
+                self.release(request_id)
+
+    async def run(self, on_ready: OnReady) -> None:
+        """Keep a core alive until cancelled.
+
+        Args:
+            on_ready: told whenever readiness changes.
+
+        Raises:
+            StartupRefused: the configuration can never be served.
+        """
+        pause = FIRST_PAUSE_S
+        while True:
+            try:
+                await self._run_core(on_ready)
+            except CoreLost:
+                was_ready = self.info is not None
+                await self._lose_core(on_ready)
+                pause = FIRST_PAUSE_S if was_ready else min(2 * pause, MAX_PAUSE_S)
+                logger().error("core_lost", restart_in_s=pause)
+                await asyncio.sleep(pause)
+
+    async def _run_core(self, on_ready: OnReady) -> None:
+        core = self._make_core()
+        try:
+            await core.start(self._config, self._environment)
+            self._core = core
+            async for event in core.events():
+                await self._handle(event, on_ready)
+        finally:
+            await core.stop()
+
+    async def _lose_core(self, on_ready: OnReady) -> None:
+        self._core = self.info = self.load = None
+        await on_ready(ready=False)
+        outboxes, self._outboxes = self._outboxes, {}
+        for outbox in outboxes.values():
+            outbox.close(
+                errors.Unavailable("the engine was lost while it ran this", reason="ENGINE_LOST")
+            )
+
+    async def _handle(self, event: Event, on_ready: OnReady) -> None:
+        self._last_step = self._clock()
+        match event:
+            case StepOutputs():
+                self.load = event
+                for output in event.outputs:
+                    self._deliver(output)
+            case Loading():
+                logger().info("loading", stage=event.stage, done=event.done, total=event.total)
+            case Ready():
+                self.info = event.info
+                await on_ready(ready=True)
+            case Failed():
+                raise StartupRefused(event.message)
+            case _:
+                assert_never(event)
+
+    def _deliver(self, output: RequestOutput) -> None:
+        outbox = self._outboxes.get(output.request_id)
+        if outbox is None:
+            return
+        ended = output.finish_reason is not None or output.fault is not None
+        if ended:
+            del self._outboxes[output.request_id]
+        if output.fault is not None:
+            outbox.close(_error_of(output.fault))
+        elif not outbox.put(output, _OUTPUT_BYTES + _TOKEN_BYTES * len(output.token_ids)):
+            self.release(output.request_id)
+        elif ended:
+            outbox.close()
+
+
+def _error_of(fault: RowFault) -> errors.ServiceError:
+    if fault.reason == "NEVER_FITS":
+        return errors.InvalidRequest(fault.message, reason="PROMPT_TOO_LONG")
+    return errors.EngineFault(fault.message, reason=fault.reason)

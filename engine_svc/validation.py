@@ -1,0 +1,113 @@
+"""From a wire request to a RequestSpec: every default filled in, every number checked again."""
+
+import re
+from dataclasses import dataclass
+
+from engine_svc.core.messages import EngineInfo
+from engine_svc.core.params import RequestId, SamplingParams, StoppingParams
+from engine_svc.core.request import RequestSpec
+from steeple.common.v1 import sampling_pb2
+from steeple.engine.v1 import generate_pb2
+from steeple_rpc.errors import InvalidRequest, NotFound
+from steeple_rpc.limits import check_request, check_token_ids
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:/#-]{1,160}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineLimits:
+    """What requests of one engine are held to."""
+
+    model: str
+    default_max_tokens: int
+    info: EngineInfo
+
+
+def to_spec(request: generate_pb2.GenerateRequest, limits: EngineLimits) -> RequestSpec:
+    """Check a request and fill in its defaults.
+
+    Raises:
+        InvalidRequest, NotFound, Unsupported: what is wrong, with field, limit and value.
+    """
+    _check_names(request, limits)
+    check_request(request)
+    vocab_size = limits.info.vocab_size
+    check_token_ids("prompt_token_ids", request.prompt_token_ids, vocab_size)
+    check_token_ids("prior_output_token_ids", request.prior_output_token_ids, vocab_size)
+    check_token_ids("stopping.stop_token_ids", request.stopping.stop_token_ids, vocab_size)
+    return RequestSpec(
+        request_id=RequestId(request.request_id),
+        prompt_token_ids=tuple(request.prompt_token_ids),
+        prior_output_token_ids=tuple(request.prior_output_token_ids),
+        sampling=_sampling(request.sampling, limits.info.default_sampling),
+        stopping=_stopping(request, limits),
+        output_index=request.output_index,
+    )
+
+
+def _check_names(request: generate_pb2.GenerateRequest, limits: EngineLimits) -> None:
+    if not _REQUEST_ID.fullmatch(request.request_id):
+        raise InvalidRequest("request_id must be 1 to 160 of [A-Za-z0-9_.:/#-]", field="request_id")
+    if request.model != limits.model:
+        raise NotFound(
+            "this engine does not serve the model", reason="MODEL_NOT_FOUND", field="model"
+        )
+    if not request.prompt_token_ids:
+        raise InvalidRequest(
+            "the prompt has no tokens", reason="EMPTY_PROMPT", field="prompt_token_ids"
+        )
+    if request.stopping.stop:
+        raise InvalidRequest("stop strings are not the engine's", field="stopping.stop")
+
+
+def _sampling(given: sampling_pb2.SamplingParams, default: SamplingParams) -> SamplingParams:
+    def chosen(name: str) -> float:
+        value: float = getattr(given if given.HasField(name) else default, name)  # type: ignore[arg-type] # HasField wants literals
+        return value
+
+    sampling = SamplingParams(
+        temperature=chosen("temperature"),
+        top_k=int(chosen("top_k")),
+        top_p=chosen("top_p"),
+        min_p=chosen("min_p"),
+        seed=given.seed,
+    )
+    if not sampling.is_greedy and not given.HasField("seed"):
+        raise InvalidRequest("random sampling needs a seed", field="sampling.seed")
+    return sampling
+
+
+def _stopping(request: generate_pb2.GenerateRequest, limits: EngineLimits) -> StoppingParams:
+    given = request.stopping
+    eos = () if given.ignore_eos else limits.info.eos_token_ids
+    return StoppingParams(
+        max_tokens=_max_tokens(request, limits),
+        min_tokens=given.min_tokens,
+        eos_token_ids=eos,
+        stop_token_ids=tuple(given.stop_token_ids),
+    )
+
+
+def _max_tokens(request: generate_pb2.GenerateRequest, limits: EngineLimits) -> int:
+    """The caller's, else what fills the context up to the server's cap."""
+    num_prompt = len(request.prompt_token_ids)
+    context = limits.info.max_model_len
+    if num_prompt >= context:
+        raise InvalidRequest(
+            f"the prompt has {num_prompt} tokens; with at least one more the context of {context}"
+            " is exceeded",
+            reason="PROMPT_TOO_LONG",
+            field="prompt_token_ids",
+        )
+    given = request.stopping
+    if not given.HasField("max_tokens"):
+        room = min(context - num_prompt, limits.default_max_tokens)
+        return max(room, min(given.min_tokens, context - num_prompt))
+    if num_prompt + given.max_tokens > context:
+        raise InvalidRequest(
+            f"stopping.max_tokens must be at most {context - num_prompt}: the context is {context}"
+            f" and the prompt has {num_prompt} tokens; it is {given.max_tokens}",
+            reason="CONTEXT_EXCEEDED",
+            field="stopping.max_tokens",
+        )
+    return given.max_tokens
