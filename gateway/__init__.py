@@ -1,0 +1,1 @@
+"""The gateway: the public face; speaks protobuf to tokenizer and engine services."""

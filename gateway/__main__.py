@@ -1,0 +1,83 @@
+"""The gateway's process: `python -m gateway --tokenizer ADDRESS --engine ADDRESS`."""
+
+import asyncio
+import sys
+
+import grpc
+import uvloop
+
+from gateway.admission import Admission
+from gateway.backends import Backends
+from gateway.pipeline import Pipeline
+from gateway.services.embedding import EmbeddingService
+from gateway.services.inference import InferenceService
+from gateway.services.models import ModelService
+from gateway.services.tokenization import TokenizationService
+from gateway.settings import GatewaySettings
+from steeple.inference.v1 import (
+    embedding_service_pb2_grpc,
+    inference_service_pb2_grpc,
+    model_service_pb2_grpc,
+    tokenization_service_pb2_grpc,
+)
+from steeple_rpc.lifecycle import Lifecycle
+from steeple_rpc.server import BindRefused, add_health, add_reflection, bind, make_server
+from steeple_rpc.settings import USAGE_ERROR, load_settings
+from steeple_rpc.telemetry import configure_logging, logger
+
+SERVICES = tuple(
+    f"steeple.inference.v1.{name}Service"
+    for name in ("Inference", "Embedding", "Tokenization", "Model")
+)
+
+
+async def serve(settings: GatewaySettings) -> None:
+    """Serve until told to stop.
+
+    Raises:
+        BindRefused: the address cannot be served.
+    """
+    clock = asyncio.get_running_loop().time
+    backends = Backends(tokenizer=settings.tokenizer, engines=settings.engine, clock=clock)
+    pipeline = Pipeline(backends, Admission(), clock, max_request_s=settings.max_request_s)
+    server = make_server(settings)
+    lifecycle = Lifecycle(add_health(server))
+    _add_services(server, pipeline, backends)
+    add_reflection(server, settings, SERVICES)
+    await lifecycle.start()
+    address = bind(server, settings)
+    await server.start()
+    logger().info("serving", address=address)
+    try:
+        await lifecycle.run(
+            server, backends.follow(lifecycle.set_ready), settings, on_drain=pipeline.drain
+        )
+    finally:
+        await backends.close()
+
+
+def _add_services(server: grpc.aio.Server, pipeline: Pipeline, backends: Backends) -> None:
+    inference_service_pb2_grpc.add_InferenceServiceServicer_to_server(
+        InferenceService(pipeline), server
+    )
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(backends), server)
+    tokenization_service_pb2_grpc.add_TokenizationServiceServicer_to_server(
+        TokenizationService(backends), server
+    )
+    embedding_service_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingService(), server)
+
+
+def main() -> int:
+    """Run the gateway; the exit status."""
+    settings = load_settings(GatewaySettings, sys.argv[1:])
+    configure_logging(service="gateway", level=settings.log_level, form=settings.log_format)
+    try:
+        uvloop.run(serve(settings))
+    except BindRefused as error:
+        sys.stderr.write(f"error: {error}\n")
+        return USAGE_ERROR
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

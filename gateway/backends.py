@@ -1,0 +1,78 @@
+"""Everything behind the gateway: the engines, the tokenizer service, the catalog of the moment."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+from gateway.catalog import Catalog, EngineState
+from gateway.clients.detokenizer import DetokenizeClient
+from gateway.clients.tokenizer import TokenizerClient, TokenizerFacts
+from gateway.upstreams import Engine, Upstream
+from steeple_rpc.channel import open_channel
+from steeple_rpc.lifecycle import OnReady
+from steeple_rpc.telemetry import logger
+
+
+class Backends:
+    """Owns the connections to all upstream services.
+
+    Args:
+        tokenizer: target of the tokenizer service.
+        engines: targets of the engines.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self, *, tokenizer: str, engines: Sequence[str], clock: Callable[[], float]
+    ) -> None:
+        self._changed = asyncio.Event()
+        self._channel = open_channel(tokenizer)
+        self.tokenizer = TokenizerClient(self._channel)
+        self.detokenizer = DetokenizeClient(self._channel, clock)
+        self._tokenizers = Upstream[Mapping[str, TokenizerFacts]](
+            tokenizer, self._channel, self.tokenizer.facts, self._changed.set
+        )
+        self.engines = [Engine(target, self._changed.set) for target in engines]
+        self._known_models: frozenset[str] = frozenset()
+
+    def catalog(self) -> Catalog:
+        """What can be served now."""
+        states = [
+            EngineState(index=index, facts=engine.facts, load=engine.load)
+            for index, engine in enumerate(self.engines)
+            if engine.facts is not None
+        ]
+        self._known_models |= {state.facts.model for state in states}
+        return Catalog(
+            engines=states,
+            tokenizers=self._tokenizers.facts or {},
+            known_models=self._known_models,
+        )
+
+    async def follow(self, on_ready: OnReady) -> None:
+        """Keep everything true until cancelled.
+
+        Args:
+            on_ready: awaited with ready=… after each change.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._tokenizers.follow())
+            tasks.create_task(self.detokenizer.run())
+            for engine in self.engines:
+                tasks.create_task(engine.follow())
+            tasks.create_task(self._tell(on_ready))
+
+    async def close(self) -> None:
+        """Give all connections back."""
+        await asyncio.gather(
+            self._channel.close(None), *(engine.close() for engine in self.engines)
+        )
+
+    async def _tell(self, on_ready: OnReady) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            catalog = self.catalog()
+            for model in catalog.models:
+                if catalog.tokenizers and not catalog.is_served(model):
+                    logger().error("upstream_mismatch", model=model)
+            await on_ready(ready=catalog.is_ready)

@@ -1,0 +1,97 @@
+"""Models by served name: which engines serve each, and whether its tokenizer agrees. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gateway.balance import EngineLoad, least_loaded
+from gateway.clients.engine import EngineFacts
+from gateway.clients.tokenizer import TokenizerFacts
+from steeple_rpc.errors import InvalidRequest, NotFound, Unavailable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineState:
+    """One engine as the catalog sees it; `index` finds it again."""
+
+    index: int
+    facts: EngineFacts
+    load: EngineLoad
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    """What can be served at one moment."""
+
+    engines: Sequence[EngineState]
+    """Those that serve now."""
+    tokenizers: Mapping[str, TokenizerFacts]
+    """By model; empty while the tokenizer service does not serve."""
+    known_models: frozenset[str]
+    """Every model that was ever seen: NOT_FOUND is for names that never were."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether some model can be served."""
+        return any(self.is_served(model) for model in self.models)
+
+    @property
+    def models(self) -> list[str]:
+        """Names of the models that have an engine now, sorted."""
+        return sorted({engine.facts.model for engine in self.engines})
+
+    def is_served(self, model: str) -> bool:
+        """Whether engine and tokenizer are there and agree."""
+        return bool(self.agreeing(model))
+
+    def agreeing(self, model: str) -> list[EngineState]:
+        """The engines of a model whose tokenizer is the tokenizer service's."""
+        tokenizer = self.tokenizers.get(model)
+        return [
+            engine
+            for engine in self.engines
+            if tokenizer is not None
+            and engine.facts.model == model
+            and engine.facts.tokenizer_fingerprint == tokenizer.fingerprint
+        ]
+
+    def resolve(self, name: str) -> str:
+        """The served name that a request means; an empty one means the only model.
+
+        Raises:
+            InvalidRequest: no name, and not exactly one model.
+            NotFound: no such model.
+            Unavailable: the model cannot be served now.
+        """
+        candidates = sorted(self.known_models)
+        if not name and len(candidates) > 1:
+            raise InvalidRequest(
+                f"model is required: {len(candidates)} models are served",
+                reason="MODEL_REQUIRED",
+                field="model",
+            )
+        model = name or (candidates[0] if candidates else "")
+        if candidates and model not in self.known_models:
+            raise NotFound("no such model is served", reason="MODEL_NOT_FOUND", field="model")
+        if not self.is_served(model):
+            raise self._why_not(model)
+        return model
+
+    def pick(self, model: str) -> EngineState:
+        """The least loaded engine of a model that `resolve` gave."""
+        engines = self.agreeing(model)
+        return engines[least_loaded([engine.load for engine in engines])]
+
+    def max_live(self, model: str) -> int:
+        """Requests of a model that its engines hold, running and waiting."""
+        facts = (engine.facts for engine in self.agreeing(model))
+        return sum(fact.max_num_seqs + fact.max_num_waiting for fact in facts)
+
+    def _why_not(self, model: str) -> Unavailable:
+        if not self.tokenizers:
+            return Unavailable("the tokenizer service is not ready", reason="TOKENIZER_NOT_READY")
+        if model not in self.models:
+            return Unavailable("no engine is ready for the model", reason="ENGINE_NOT_READY")
+        return Unavailable(
+            "engine and tokenizer service disagree about the model's tokenizer",
+            reason="UPSTREAM_MISMATCH",
+        )

@@ -1,0 +1,1 @@
+"""The upstream services as the gateway sees them: own values in, own values out."""

@@ -1,0 +1,197 @@
+"""One long-lived stream to the tokenizer service that decodes every live output of this gateway.
+
+Sessions put commands into one outbox; what gathers while a message is on its way leaves as one
+message. If the stream breaks, its sessions end TOKENIZER_LOST and a new stream is opened.
+"""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import grpc
+
+from gateway.values import Token
+from steeple.tokenizer.v1 import detokenize_pb2, tokenizer_service_pb2_grpc
+from steeple_rpc.errors import ServiceError, Unavailable
+from steeple_rpc.outbox import Outbox
+from steeple_rpc.status import from_proto
+from steeple_rpc.telemetry import logger
+
+PAUSE_S = 0.5
+# Commands of every session share this outbox; a session's own share is bounded by its engine.
+MAX_COMMAND_BYTES = 64 << 20
+_ITEM_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionOptions:
+    """How one output is decoded."""
+
+    model: str
+    prompt_tail_ids: tuple[int, ...]
+    stop: tuple[str, ...]
+    min_tokens: int
+    skip_special_tokens: bool
+    include_stop_in_output: bool
+    token_texts: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextUpdate:
+    """New text of one session."""
+
+    text: str
+    num_consumed: int
+    """Output ids whose text has come completely (cumulative)."""
+    tokens: tuple[Token, ...] = ()
+    matched_stop: str | None = None
+    is_final: bool = False
+
+
+class TextSink(Protocol):
+    """The part of an outbox that a session writes to."""
+
+    def put(self, item: TextUpdate, size_bytes: int) -> bool:
+        """Take an update; False ends the session."""
+
+    def close(self, error: ServiceError | None = None) -> None:
+        """No more updates."""
+
+
+class Session:
+    """One growing output: push ids, its text comes through the sink given to `open`."""
+
+    def __init__(self, number: int, stream: "DetokenizeClient") -> None:
+        self._number = number
+        self._stream = stream
+
+    def push(self, first_position: int, token_ids: tuple[int, ...], *, final: bool) -> None:
+        """Decode more ids; with `final`, release everything that was held back."""
+        push = detokenize_pb2.PushTokens(first_position=first_position, ids=token_ids, final=final)
+        self._stream.command(detokenize_pb2.SessionCommand(session=self._number, push=push))
+
+    def close(self) -> None:
+        """Forget the session. Idempotent; needed on every path."""
+        self._stream.forget(self._number)
+
+
+class DetokenizeClient:
+    """The gateway's stream. `run` keeps it open; sessions need it to be."""
+
+    def __init__(self, channel: grpc.aio.Channel, clock: Callable[[], float]) -> None:
+        self._stub = tokenizer_service_pb2_grpc.TokenizerServiceStub(channel)
+        self._clock = clock
+        self._numbers = itertools.count(1)
+        self._sessions: dict[int, TextSink] = {}
+        self._commands: Outbox[detokenize_pb2.SessionCommand] | None = None
+        self._is_draining = False
+
+    @property
+    def num_sessions(self) -> int:
+        """Sessions that are open."""
+        return len(self._sessions)
+
+    def open(self, options: SessionOptions, updates: TextSink) -> Session:
+        """Start decoding an output.
+
+        Args:
+            options: how.
+            updates: gets a TextUpdate for all that becomes known; closed after the last one.
+
+        Raises:
+            Unavailable: the stream is down or the service is draining.
+        """
+        if self._commands is None or self._is_draining:
+            raise Unavailable("the tokenizer service is not there", reason="TOKENIZER_LOST")
+        number = next(self._numbers)
+        self._sessions[number] = updates
+        self.command(detokenize_pb2.SessionCommand(session=number, open=_opening(options)))
+        return Session(number, self)
+
+    def command(self, command: detokenize_pb2.SessionCommand) -> None:
+        """Pass a session's command; dropped where the stream is down, for its session is too."""
+        if self._commands is not None:
+            self._commands.put(command, _ITEM_BYTES + command.ByteSize())
+
+    def forget(self, number: int) -> None:
+        """Close a session on both sides if it still is open."""
+        if self._sessions.pop(number, None) is not None:
+            closing = detokenize_pb2.CloseSession()
+            self.command(detokenize_pb2.SessionCommand(session=number, close=closing))
+
+    async def run(self) -> None:
+        """Keep a stream open until cancelled."""
+        while True:
+            self._is_draining = False
+            self._commands = Outbox(
+                self._clock, max_bytes=MAX_COMMAND_BYTES, max_wait_s=float("inf")
+            )
+            try:
+                await self._converse(self._commands)
+            except grpc.aio.AioRpcError as error:
+                logger().warning("detokenize_stream_lost", code=error.code().name)
+            finally:
+                self._lose()
+            await asyncio.sleep(PAUSE_S)
+
+    async def _converse(self, commands: Outbox[detokenize_pb2.SessionCommand]) -> None:
+        call = self._stub.Detokenize(_requests(commands), wait_for_ready=True)
+        try:
+            async for response in call:
+                self._is_draining = self._is_draining or response.draining
+                for update in response.updates:
+                    self._deliver(update)
+        finally:
+            call.cancel()
+
+    def _deliver(self, update: detokenize_pb2.SessionUpdate) -> None:
+        updates = self._sessions.get(update.session)
+        if updates is None:
+            return
+        ended = update.final or update.HasField("matched_stop") or update.HasField("error")
+        if ended:
+            del self._sessions[update.session]
+        if update.HasField("error"):
+            updates.close(from_proto(update.error))
+        elif not updates.put(_text_update(update), _ITEM_BYTES + len(update.text)):
+            self.forget(update.session)
+        elif ended:
+            updates.close()
+
+    def _lose(self) -> None:
+        self._commands = None
+        sessions, self._sessions = self._sessions, {}
+        lost: ServiceError = Unavailable("the tokenizer service was lost", reason="TOKENIZER_LOST")
+        for updates in sessions.values():
+            updates.close(lost)
+
+
+async def _requests(
+    commands: Outbox[detokenize_pb2.SessionCommand],
+) -> AsyncIterator[detokenize_pb2.DetokenizeRequest]:
+    async for batch in commands.batches():
+        yield detokenize_pb2.DetokenizeRequest(commands=batch)
+
+
+def _opening(options: SessionOptions) -> detokenize_pb2.OpenSession:
+    return detokenize_pb2.OpenSession(
+        model=options.model,
+        prompt_tail_ids=options.prompt_tail_ids,
+        stop=options.stop,
+        min_tokens=options.min_tokens,
+        skip_special_tokens=options.skip_special_tokens,
+        include_stop_in_output=options.include_stop_in_output,
+        token_texts=options.token_texts,
+    )
+
+
+def _text_update(update: detokenize_pb2.SessionUpdate) -> TextUpdate:
+    return TextUpdate(
+        text=update.text,
+        num_consumed=update.ids_consumed,
+        tokens=tuple(Token(token_id=token.id, text=token.text) for token in update.tokens),
+        matched_stop=update.matched_stop if update.HasField("matched_stop") else None,
+        is_final=update.final,
+    )

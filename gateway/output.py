@@ -1,0 +1,140 @@
+"""Folds what the engine and the tokenizer service tell about one output into events. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gateway.clients.detokenizer import TextUpdate
+from gateway.clients.engine import EngineUpdate
+from gateway.values import (
+    Event,
+    Finished,
+    FinishReason,
+    GenerationRequest,
+    Options,
+    Started,
+    TextDelta,
+    Token,
+    Usage,
+)
+
+Signal = EngineUpdate | TextUpdate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptFacts:
+    """What is known about the prompt before the engine starts."""
+
+    model: str
+    num_tokens: int
+    arrival: float
+    """When the request came, monotonic seconds."""
+    tokenize_s: float
+
+
+class OutputFold:
+    """The state of one output between its signals; `events` is called with all that gathered."""
+
+    def __init__(self, request: GenerationRequest, prompt: PromptFacts) -> None:
+        self._request = request
+        self._prompt = prompt
+        self._start: EngineUpdate | None = None
+        self._end: EngineUpdate | None = None
+        self._num_tokens = 0
+        self._started_at = 0.0
+        self._first_token_at: float | None = None
+        self._last_token_at = 0.0
+        self.is_done = False
+
+    def events(self, signals: Sequence[Signal], now: float) -> list[Event]:
+        """The events that the signals amount to: at most one delta, the closing ones at the end."""
+        events: list[Event] = []
+        updates = []
+        for signal in signals:
+            if isinstance(signal, TextUpdate):
+                updates.append(signal)
+            else:
+                events += self._engine_events(signal, now)
+        if updates:
+            self._note_tokens(now)
+            events += self._text_events(updates, now)
+        return events
+
+    def _engine_events(self, update: EngineUpdate, now: float) -> list[Event]:
+        if update.finish_reason is not None:
+            self._end = update
+        if not update.is_first:
+            return []
+        self._start = update
+        self._started_at = now
+        return [
+            Started(
+                request_id=self._request.request_id,
+                model=self._prompt.model,
+                num_prompt_tokens=self._prompt.num_tokens,
+                sampling=update.sampling or {},
+                stopping=self._stopping(update.stopping or {}),
+            )
+        ]
+
+    def _stopping(self, used: Options) -> Options:
+        """The engine's limits, and the stop strings that are not its affair."""
+        return {
+            **used,
+            "stop": self._request.stop,
+            "include_stop_in_output": self._request.include_stop_in_output,
+        }
+
+    def _text_events(self, updates: list[TextUpdate], now: float) -> list[Event]:
+        last = updates[-1]
+        text = "".join(update.text for update in updates)
+        tokens = tuple(token for update in updates for token in update.tokens)
+        withheld = self._withheld_token() if last.is_final else None
+        num_tokens = last.num_consumed + (withheld is not None)
+        if withheld is not None and self._request.token_details:
+            tokens += (Token(token_id=withheld, text=""),)
+        events: list[Event] = []
+        if text or tokens or num_tokens > self._num_tokens:
+            self._num_tokens = num_tokens
+            events.append(TextDelta(text=text, num_completion_tokens=num_tokens, tokens=tokens))
+        if last.is_final or last.matched_stop is not None:
+            self.is_done = True
+            events += [self._finished(last), self._usage(now)]
+        return events
+
+    def _withheld_token(self) -> int | None:
+        """The end token that counts and has no text in the output."""
+        if self._end is None or self._request.include_stop_in_output:
+            return None
+        return self._end.stop_token_id
+
+    def _finished(self, last: TextUpdate) -> Finished:
+        if last.matched_stop is not None:
+            return Finished(reason=FinishReason.STOP_STRING, stop_text=last.matched_stop)
+        end = self._end or EngineUpdate()
+        return Finished(
+            reason=end.finish_reason or FinishReason.ABORTED, stop_token_id=end.stop_token_id
+        )
+
+    def _usage(self, now: float) -> Usage:
+        start, end = self._start or EngineUpdate(), self._end
+        first = self._first_token_at or now
+        return Usage(
+            num_prompt_tokens=self._prompt.num_tokens,
+            num_completion_tokens=self._num_tokens,
+            num_cached_prompt_tokens=start.num_cached_prompt_tokens,
+            tokenize_ns=_ns(self._prompt.tokenize_s),
+            queue_ns=start.queue_ns,
+            # After a stop string the engine was cut off and told no times: these are ours.
+            prefill_ns=end.prefill_ns if end else _ns(first - self._started_at),
+            decode_ns=end.decode_ns if end else _ns(self._last_token_at - first),
+            total_ns=_ns(now - self._prompt.arrival),
+        )
+
+    def _note_tokens(self, now: float) -> None:
+        if self._first_token_at is None:
+            self._first_token_at = now
+        self._last_token_at = now
+
+
+def _ns(seconds: float) -> int:
+    return int(seconds * 1e9)

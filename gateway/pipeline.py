@@ -1,0 +1,125 @@
+"""One request's way through the gateway, inside one cancellation scope.
+
+    resolve model → permit → prompt ids → length → engine + detokenize session → events
+
+Leaving the scope in any way (done, stop string, client gone, deadline, error) cancels the engine's
+call and closes the session.
+"""
+
+import math
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+
+from gateway.admission import Admission
+from gateway.backends import Backends
+from gateway.catalog import EngineState
+from gateway.generation import Generation
+from gateway.output import OutputFold, PromptFacts
+from gateway.validation import check_length
+from gateway.values import (
+    ChatPrompt,
+    EncodedPrompt,
+    Event,
+    GenerationRequest,
+    TextPrompt,
+    TokenPrompt,
+)
+from steeple_rpc.errors import Unavailable
+from steeple_rpc.limits import check_token_ids
+
+
+class Pipeline:
+    """Runs requests. Stateless but for the live ones.
+
+    Args:
+        backends: everything behind the gateway.
+        admission: who may come in.
+        clock: monotonic seconds; the event loop's.
+        max_request_s: the longest that any request may take.
+    """
+
+    def __init__(
+        self,
+        backends: Backends,
+        admission: Admission,
+        clock: Callable[[], float],
+        *,
+        max_request_s: float,
+    ) -> None:
+        self._backends = backends
+        self._admission = admission
+        self._clock = clock
+        self._max_request_s = max_request_s
+        self._is_draining = False
+
+    def drain(self) -> None:
+        """Refuse new requests; the live ones go on."""
+        self._is_draining = True
+
+    async def run(
+        self, request: GenerationRequest, deadline_s: float | None
+    ) -> AsyncGenerator[Event, None]:
+        """The request's events: started, deltas, finished, usage.
+
+        Args:
+            request: checked.
+            deadline_s: when the caller stops waiting, on the clock; None = never.
+
+        Raises:
+            ServiceError: why it was refused or failed.
+        """
+        if self._is_draining:
+            raise Unavailable("the gateway is draining", reason="DRAINING")
+        arrival = self._clock()
+        deadline_s = min(deadline_s or math.inf, arrival + self._max_request_s)
+        catalog = self._backends.catalog()
+        model = catalog.resolve(request.model)
+        with self._admission.permit(model, request.request_id, catalog.max_live(model)):
+            state = catalog.pick(model)
+            prompt = await self._encode(request, state, self._left(deadline_s))
+            check_length(len(prompt.token_ids), request, state.facts.max_model_len)
+            facts = PromptFacts(
+                model=model,
+                num_tokens=len(prompt.token_ids),
+                arrival=arrival,
+                tokenize_s=self._clock() - arrival,
+            )
+            # Chosen again: others came in while the prompt was encoded.
+            engine = self._backends.engines[self._backends.catalog().pick(model).index]
+            generation = Generation(request, prompt, model, self._left(deadline_s))
+            fold = OutputFold(request, facts)
+            with engine.counted():
+                async with aclosing(
+                    generation.signals(engine.client, self._backends.detokenizer, self._clock)
+                ) as batches:
+                    async for batch in batches:
+                        for event in fold.events(batch, self._clock()):
+                            yield event
+
+    async def _encode(
+        self, request: GenerationRequest, state: EngineState, timeout_s: float
+    ) -> EncodedPrompt:
+        """The prompt's ids, cut to the tail that the caller wants."""
+        tokenizer, model = self._backends.tokenizer, state.facts.model
+        limit = None if request.truncate_prompt_tokens else state.facts.max_model_len
+        match request.prompt:
+            case TextPrompt(text=text):
+                prompt = await tokenizer.encode(model, text, max_tokens=limit, timeout_s=timeout_s)
+            case ChatPrompt() as chat:
+                prompt = await tokenizer.render_chat(
+                    model, chat, max_tokens=limit, timeout_s=timeout_s
+                )
+            case TokenPrompt(token_ids=token_ids):
+                check_token_ids("token_ids.ids", token_ids, state.facts.vocab_size)
+                prompt = EncodedPrompt(token_ids=token_ids, tail_start=0)
+        return _truncated(prompt, request.truncate_prompt_tokens)
+
+    def _left(self, deadline_s: float) -> float:
+        return max(0.0, deadline_s - self._clock())
+
+
+def _truncated(prompt: EncodedPrompt, keep: int | None) -> EncodedPrompt:
+    cut = max(0, len(prompt.token_ids) - keep) if keep else 0
+    return EncodedPrompt(
+        token_ids=prompt.token_ids[cut:], tail_start=max(0, prompt.tail_start - cut)
+    )

@@ -1,0 +1,1 @@
+"""The public RPCs, one file per service."""

@@ -1,0 +1,25 @@
+"""What the gateway can be told."""
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from steeple_rpc.settings import ServiceSettings
+
+
+class GatewaySettings(ServiceSettings):
+    """Settings of the gateway; environment names start with STEEPLE_GATEWAY_."""
+
+    model_config = SettingsConfigDict(env_prefix="STEEPLE_GATEWAY_")
+
+    listen: str = Field(default="127.0.0.1:50051", description="where to serve")
+    tokenizer: str = Field(
+        default="127.0.0.1:50052", description="the tokenizer service: HOST:PORT or unix:PATH"
+    )
+    engine: list[str] = Field(
+        default=["127.0.0.1:50053"],
+        min_length=1,
+        description="an engine service; repeat for more",
+    )
+    max_request_s: float = Field(
+        default=3600.0, gt=0, description="longest that any request may take, in seconds"
+    )

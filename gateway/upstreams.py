@@ -1,0 +1,127 @@
+"""Follows the services behind the gateway: facts while one serves, nothing while it does not."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Generic, TypeVar
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from gateway.balance import EngineLoad
+from gateway.clients.engine import EngineClient, EngineFacts
+from steeple_rpc.channel import open_channel
+from steeple_rpc.errors import ServiceError
+from steeple_rpc.telemetry import logger
+
+Facts = TypeVar("Facts")
+
+PAUSE_S = 0.2
+LOAD_PERIOD_S = 0.5
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+
+
+class Upstream(Generic[Facts]):
+    """One service, watched through grpc.health.v1.
+
+    Args:
+        name: for the log.
+        channel: to the service.
+        learn: asks for the facts; each time the service becomes ready.
+        on_change: called after each change of `facts`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        channel: grpc.aio.Channel,
+        learn: Callable[[], Awaitable[Facts]],
+        on_change: Callable[[], None],
+    ) -> None:
+        self._name = name
+        self._health = health_pb2_grpc.HealthStub(channel)
+        self._learn = learn
+        self._on_change = on_change
+        self.facts: Facts | None = None
+
+    async def follow(self) -> None:
+        """Keep `facts` true until cancelled."""
+        while True:
+            try:
+                await self._watch()
+            except (grpc.aio.AioRpcError, ServiceError):
+                logger().debug("upstream_unreachable", upstream=self._name)
+            self._set(None)
+            await asyncio.sleep(PAUSE_S)
+
+    async def _watch(self) -> None:
+        call = self._health.Watch(health_pb2.HealthCheckRequest(service=""), wait_for_ready=True)
+        try:
+            async for response in call:
+                self._set(await self._learn() if response.status == _SERVING else None)
+        finally:
+            call.cancel()
+
+    def _set(self, facts: Facts | None) -> None:
+        if facts != self.facts:
+            was_there, self.facts = self.facts is not None, facts
+            if was_there != (facts is not None):
+                logger().info("upstream", name=self._name, ready=facts is not None)
+            self._on_change()
+
+
+class Engine:
+    """One engine service: its client, its facts while it serves, its load.
+
+    Args:
+        target: HOST:PORT or unix:PATH.
+        on_change: called when it comes, goes or changes.
+    """
+
+    def __init__(self, target: str, on_change: Callable[[], None]) -> None:
+        self._channel = open_channel(target)
+        self.client = EngineClient(self._channel)
+        self._upstream = Upstream[EngineFacts](target, self._channel, self.client.facts, on_change)
+        self._num_here = 0
+        self._report: tuple[int, int] | None = None
+
+    @property
+    def facts(self) -> EngineFacts | None:
+        """What it serves; None while it does not."""
+        return self._upstream.facts
+
+    @property
+    def load(self) -> EngineLoad:
+        """How busy it is, as far as is known."""
+        reported, here = self._report or (None, 0)
+        return EngineLoad(num_here=self._num_here, num_reported=reported, num_here_at_report=here)
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count a live request of ours while in the block."""
+        self._num_here += 1
+        try:
+            yield
+        finally:
+            self._num_here -= 1
+
+    async def follow(self) -> None:
+        """Keep facts and load true until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._upstream.follow())
+            tasks.create_task(self._follow_load())
+
+    async def close(self) -> None:
+        """Give the connection back."""
+        await self._channel.close(None)
+
+    async def _follow_load(self) -> None:
+        while True:
+            self._report = await self._ask_load() if self.facts is not None else None
+            await asyncio.sleep(LOAD_PERIOD_S)
+
+    async def _ask_load(self) -> tuple[int, int] | None:
+        try:
+            return await self.client.num_requests(), self._num_here
+        except ServiceError:
+            return None

@@ -1,0 +1,110 @@
+"""Pure checks of a public request: the first thing that is wrong is told, with its bounds."""
+
+import re
+
+from gateway.values import ChatPrompt, GenerationRequest, Prompt, TextPrompt, TokenPrompt
+from steeple_rpc.errors import InvalidRequest
+
+MAX_REQUEST_ID = 128
+MAX_MESSAGES = 1024
+MAX_PARTS = 64
+MAX_NAME = 64
+MAX_TEMPLATE_ARGS_BYTES = 16 << 10
+_ID = re.compile(r"[A-Za-z0-9_.:-]+")
+_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+
+
+def check(request: GenerationRequest) -> GenerationRequest:
+    """The request itself, if nothing is wrong with it.
+
+    Raises:
+        InvalidRequest: names the field, its limit and the value's size.
+    """
+    check_request_id(request.request_id)
+    _check_prompt(request.prompt)
+    if request.truncate_prompt_tokens is not None and request.truncate_prompt_tokens < 1:
+        raise InvalidRequest(
+            "truncate_prompt_tokens must be at least 1; it is 0",
+            reason="OUT_OF_RANGE",
+            field="truncate_prompt_tokens",
+        )
+    return request
+
+
+def check_request_id(request_id: str) -> None:
+    """Refuse an id that is empty, long or has odd characters."""
+    if len(request_id) > MAX_REQUEST_ID or not _ID.fullmatch(request_id):
+        raise InvalidRequest(
+            f"request_id must be 1 to {MAX_REQUEST_ID} of [A-Za-z0-9_.:-]; it has"
+            f" {len(request_id)} characters",
+            reason="BAD_REQUEST_ID",
+            field="request_id",
+        )
+
+
+def check_length(num_prompt_tokens: int, request: GenerationRequest, max_model_len: int) -> None:
+    """Refuse what exceeds the model's context.
+
+    Raises:
+        InvalidRequest: the prompt, or prompt + max_tokens, is too long.
+    """
+    if num_prompt_tokens == 0:
+        raise InvalidRequest("the prompt has no tokens", reason="EMPTY_PROMPT", field="prompt")
+    if num_prompt_tokens >= max_model_len:
+        raise InvalidRequest(
+            f"the prompt has {num_prompt_tokens} tokens; with at least one more the context of"
+            f" {max_model_len} is exceeded",
+            reason="PROMPT_TOO_LONG",
+            field="prompt",
+        )
+    _check_room("max_tokens", request.max_tokens or 0, max_model_len - num_prompt_tokens)
+    _check_room("min_tokens", request.min_tokens, max_model_len - num_prompt_tokens)
+
+
+def _check_room(name: str, value: int, room: int) -> None:
+    if value > room:
+        raise InvalidRequest(
+            f"stopping.{name} must be at most {room}, what the prompt leaves of the context;"
+            f" it is {value}",
+            reason="CONTEXT_EXCEEDED",
+            field=f"stopping.{name}",
+        )
+
+
+def _check_prompt(prompt: Prompt) -> None:
+    match prompt:
+        case TextPrompt(text=""):
+            raise InvalidRequest("the prompt is empty", reason="EMPTY_PROMPT", field="text")
+        case TokenPrompt(token_ids=()):
+            raise InvalidRequest("the prompt is empty", reason="EMPTY_PROMPT", field="token_ids")
+        case ChatPrompt():
+            _check_chat(prompt)
+        case _:
+            pass
+
+
+def _check_chat(prompt: ChatPrompt) -> None:
+    _check_size("messages", len(prompt.messages), 1, MAX_MESSAGES)
+    for index, message in enumerate(prompt.messages):
+        _check_size(f"messages[{index}].parts", len(message.parts), 0, MAX_PARTS)
+        if message.name is not None and not _is_name(message.name):
+            raise InvalidRequest(
+                f"messages[{index}].name must be 1 to {MAX_NAME} of [A-Za-z0-9_.-]",
+                reason="BAD_NAME",
+                field=f"messages[{index}].name",
+            )
+    args_bytes = sum(len(k.encode()) + len(v.encode()) for k, v in prompt.template_args.items())
+    _check_size("template_args", args_bytes, 0, MAX_TEMPLATE_ARGS_BYTES)
+
+
+def _is_name(name: str) -> bool:
+    return len(name) <= MAX_NAME and _NAME.fullmatch(name) is not None
+
+
+def _check_size(field: str, size: int, low: int, high: int) -> None:
+    if not low <= size <= high:
+        raise InvalidRequest(
+            f"{field} must have a size of {low} to {high}; it is {size}",
+            reason="OUT_OF_RANGE",
+            field=field,
+        )
