@@ -1,0 +1,35 @@
+"""`steeple serve | demo | wait | generate | chat`."""
+
+import sys
+
+import typer
+
+from steeple_cli.chat import chat
+from steeple_cli.demo import demo
+from steeple_cli.generate import generate
+from steeple_cli.serve import serve
+from steeple_cli.wait import wait
+
+app = typer.Typer(
+    name="steeple",
+    help="Serve language models over gRPC, and talk to them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (serve, demo, wait, generate, chat):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except BrokenPipeError:
+        # The reader of our output is gone; there is nobody to tell.
+        sys.stderr.close()
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""`steeple chat`: answer one text, or talk."""
+
+import sys
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from steeple_cli import options as cli
+from steeple_cli.printing import print_json, print_text
+from steeple_cli.target import TARGET, Target, connected
+from steeple_client import Client, GenerateOptions, Message, assistant, user
+from steeple_client import system as system_message
+
+
+def chat(  # noqa: PLR0913 - one parameter per option of the command
+    text: Annotated[
+        str | None, typer.Argument(help="what to say; without it, a conversation")
+    ] = None,
+    *,
+    system: Annotated[str | None, typer.Option(help="the system message")] = None,
+    model: cli.Model = None,
+    max_tokens: cli.MaxTokens = None,
+    temperature: cli.Temperature = None,
+    top_k: cli.TopK = None,
+    top_p: cli.TopP = None,
+    seed: cli.Seed = None,
+    stop: cli.Stop = None,
+    timeout: cli.Timeout = None,
+    json: cli.Json = False,
+    target: Target = TARGET,
+) -> None:
+    """Say something to the model and print its answer, as it comes."""
+    options = cli.generate_options(
+        model=model,
+        max_tokens=max_tokens,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        seed=seed,
+        stop=stop,
+        timeout_s=timeout,
+    )
+    opening = [system_message(system)] if system else []
+    with connected(target) as client:
+        if text is None:
+            _converse(client, opening, options)
+        else:
+            events = client.chat_stream([*opening, user(text)], **options)
+            (print_json if json else print_text)(events)
+
+
+def _converse(client: Client, messages: list[Message], options: GenerateOptions) -> None:
+    """Turn by turn until the end of input."""
+    for line in _lines():
+        messages.append(user(line))
+        answer = print_text(client.chat_stream(messages, **options))
+        messages.append(assistant(answer))
+
+
+def _lines() -> Iterator[str]:
+    """What the person types; the prompt sign only where there is a person."""
+    sign = "> " if sys.stdin.isatty() else ""
+    while True:
+        try:
+            line = input(sign)
+        except EOFError:
+            return
+        if line.strip():
+            yield line

@@ -1,0 +1,83 @@
+"""`steeple demo`: the whole service, the demo model, one verified answer, nothing left behind."""
+
+import asyncio
+import socket
+import sys
+from contextlib import aclosing
+
+import typer
+
+from steeple_cli.child import ChildRefused
+from steeple_cli.console import ServeConsole
+from steeple_cli.model_path import find_model
+from steeple_cli.supervisor import ServePlan, Supervisor
+from steeple_client import AsyncClient, TextDelta, user
+from steeple_rpc.errors import ServiceError
+
+QUESTION = "What is 2+2?"
+ANSWER = "4"
+FAILED = 1
+STARTUP_TIMEOUT_S = 300.0
+ANSWER_TIMEOUT_S = 60.0
+
+
+def demo() -> None:
+    """Serve the demo model, ask it what 2+2 is, check the answer, stop; ends 0 if it is right."""
+    try:
+        text = asyncio.run(_demonstrate())
+    except (ChildRefused, ServiceError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise typer.Exit(FAILED) from None
+    if text.strip() != ANSWER:
+        sys.stderr.write(f"error: the answer to {QUESTION!r} must be {ANSWER!r}; it was {text!r}\n")
+        raise typer.Exit(FAILED)
+    sys.stdout.write("verified; every process has ended\n")
+
+
+async def _demonstrate() -> str:
+    """Serve while one question is asked; the answer."""
+    listen = f"127.0.0.1:{_free_port()}"
+    plan = ServePlan(
+        model_dir=find_model(None),
+        model_name="demo",
+        listen=listen,
+        grace_s=5.0,
+        startup_timeout_s=STARTUP_TIMEOUT_S,
+    )
+    supervisor = Supervisor(plan, ServeConsole(level="warning", as_json=False))
+    serving = asyncio.create_task(supervisor.run())
+    asking = asyncio.create_task(_ask(listen, supervisor.ready))
+    try:
+        await asyncio.wait({serving, asking}, return_when="FIRST_COMPLETED")
+        if serving.done():
+            serving.result()
+        return await asking
+    finally:
+        asking.cancel()
+        supervisor.request_stop()
+        await asyncio.gather(serving, return_exceptions=True)
+
+
+async def _ask(listen: str, ready: asyncio.Event) -> str:
+    """Stream one answer to stdout."""
+    await ready.wait()
+    async with AsyncClient(listen) as client:
+        sys.stdout.write(f"{QUESTION} ")
+        texts = []
+        stream = client.chat_stream([user(QUESTION)], timeout_s=ANSWER_TIMEOUT_S)
+        async with aclosing(stream) as events:
+            async for event in events:
+                if isinstance(event, TextDelta):
+                    sys.stdout.write(event.text)
+                    sys.stdout.flush()
+                    texts.append(event.text)
+        sys.stdout.write("\n")
+        return "".join(texts)
+
+
+def _free_port() -> int:
+    """A loopback port that nobody has now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,154 @@
+"""Starts the three services with Unix sockets between them, keeps them alive, stops them."""
+
+import asyncio
+import contextlib
+import signal
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from steeple_cli.child import Child, LogEvent
+from steeple_cli.console import ServeConsole
+from steeple_client import AsyncClient, Model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServePlan:
+    """What is to be served and how."""
+
+    model_dir: Path
+    model_name: str
+    listen: str
+    """Of the gateway: HOST:PORT."""
+    grace_s: float
+    startup_timeout_s: float
+    gateway_arguments: Sequence[str] = ()
+    engine_arguments: Sequence[str] = ()
+
+
+class Supervisor:
+    """Runs one deployment of three processes on this machine; `ready` is set once it serves."""
+
+    def __init__(self, plan: ServePlan, console: ServeConsole) -> None:
+        self._plan = plan
+        self._console = console
+        self._stop = asyncio.Event()
+        self.ready = asyncio.Event()
+
+    def request_stop(self) -> None:
+        """Stop as a first signal would."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Serve until SIGINT or SIGTERM.
+
+        Raises:
+            ChildRefused: a service cannot start with its settings.
+            DeadlineExpired: the gateway was not ready in time.
+        """
+        # Short on purpose: a Unix socket's path has about 100 bytes.
+        with tempfile.TemporaryDirectory(prefix="steeple-") as directory:
+            children = self._children(Path(directory))
+            with self._signals(children):
+                try:
+                    await self._serve(children)
+                finally:
+                    self._console.stop_loading()
+                    await self._stop_all(children)
+
+    async def _serve(self, children: Sequence[Child]) -> None:
+        """Until the stop, or until a service gives up."""
+        self._console.start_loading()
+        running = [asyncio.create_task(child.keep_running()) for child in children]
+        telling = asyncio.create_task(self._tell_when_ready())
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            pending = {*running, telling, stopping}
+            while not stopping.done():
+                done, pending = await asyncio.wait(pending, return_when="FIRST_COMPLETED")
+                for task in done:
+                    task.result()
+        finally:
+            for task in (telling, stopping):
+                task.cancel()
+            await asyncio.gather(telling, stopping, return_exceptions=True)
+
+    async def _tell_when_ready(self) -> None:
+        async with AsyncClient(self._plan.listen) as client:
+            await client.wait_until_ready(self._plan.startup_timeout_s)
+            self._console.tell(_told(self._plan.listen, await client.model()))
+        self.ready.set()
+
+    async def _stop_all(self, children: Sequence[Child]) -> None:
+        """The gateway first: while it drains, the others still work for it."""
+        gateway, *others = children
+        await gateway.stop(self._plan.grace_s)
+        await asyncio.gather(*(child.stop(self._plan.grace_s) for child in others))
+
+    @contextlib.contextmanager
+    def _signals(self, children: Sequence[Child]) -> Iterator[None]:
+        """The first signal stops gently, each further one hurries everybody."""
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            if self._stop.is_set():
+                for child in children:
+                    child.signal()
+            self._stop.set()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    def _children(self, directory: Path) -> list[Child]:
+        plan = self._plan
+        engine, tokenizer = f"unix:{directory}/engine", f"unix:{directory}/tokenizer"
+        shared = (
+            "--stop-on-stdin-eof",
+            "--log-format=json",
+            "--log-level=info",
+            f"--grace-s={plan.grace_s}",
+        )
+        return [
+            Child(
+                "gateway",
+                "gateway",
+                (
+                    *(f"--listen={plan.listen}", f"--tokenizer={tokenizer}"),
+                    *(f"--engine={engine}", *shared, *plan.gateway_arguments),
+                ),
+                self._log,
+            ),
+            Child(
+                "tokenizer",
+                "tokenizer_svc",
+                (f"--listen={tokenizer}", f"--model={plan.model_name}={plan.model_dir}", *shared),
+                self._log,
+            ),
+            Child(
+                "engine",
+                "engine_svc",
+                (
+                    *(f"--listen={engine}", f"--model={plan.model_dir}"),
+                    *(f"--served-model-name={plan.model_name}", *shared),
+                    *plan.engine_arguments,
+                ),
+                self._log,
+            ),
+        ]
+
+    def _log(self, service: str, event: LogEvent) -> None:
+        self._console.log(service, event)
+
+
+def _told(listen: str, model: Model) -> str:
+    return (
+        f"serving {model.name} ({model.architecture}, {model.dtype}) on {listen}:"
+        f" KV cache of {model.kv_tokens:,} tokens, at most {model.max_concurrency:g} requests of"
+        f" {model.max_model_len:,} tokens at once"
+    )

@@ -1,0 +1,46 @@
+"""The typed Python client of Steeple.
+
+    with Client("127.0.0.1:50051") as client:
+        for event in client.chat_stream([user("What is 2+2?")]):
+            ...
+
+Every failure is a `steeple_rpc.errors.ServiceError` with a stable `reason`.
+"""
+
+from steeple_client.aio import AsyncClient
+from steeple_client.options import GenerateOptions
+from steeple_client.sync import Client
+from steeple_client.values import (
+    Event,
+    Finished,
+    FinishReason,
+    Generation,
+    Message,
+    Model,
+    Started,
+    TextDelta,
+    Token,
+    Usage,
+    assistant,
+    system,
+    user,
+)
+
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "Event",
+    "FinishReason",
+    "Finished",
+    "GenerateOptions",
+    "Generation",
+    "Message",
+    "Model",
+    "Started",
+    "TextDelta",
+    "Token",
+    "Usage",
+    "assistant",
+    "system",
+    "user",
+]

@@ -1,0 +1,126 @@
+"""What calls take and give: frozen values, no wire messages."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class FinishReason(Enum):
+    """Why an output ended."""
+
+    EOS = "eos"
+    STOP_STRING = "stop_string"
+    STOP_TOKEN = "stop_token"  # noqa: S105 - not a password
+    MAX_TOKENS = "max_tokens"
+    CONTEXT_LENGTH = "context_length"
+    TIME_LIMIT = "time_limit"
+    ABORTED = "aborted"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation; see `user`, `assistant` and `system`."""
+
+    role: str
+    text: str
+
+
+def user(text: str) -> Message:
+    """A turn of the person."""
+    return Message("user", text)
+
+
+def assistant(text: str) -> Message:
+    """A turn of the model."""
+    return Message("assistant", text)
+
+
+def system(text: str) -> Message:
+    """The frame of the conversation."""
+    return Message("system", text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """One output token and its own text."""
+
+    token_id: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """Computation began; the first event."""
+
+    request_id: str
+    model: str
+    num_prompt_tokens: int
+    sampling: dict[str, float | int] = field(default_factory=dict)
+    """The sampling in use, by field name of the contract."""
+    max_tokens: int = 0
+    """The limit in use."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextDelta:
+    """New text; joined, the texts are the whole answer."""
+
+    text: str
+    num_completion_tokens: int
+    """Cumulative."""
+    tokens: tuple[Token, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """The output ended."""
+
+    reason: FinishReason
+    stop: str | int | None = None
+    """The stop string, or the end token's id, that matched."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What it consumed; the last event."""
+
+    num_prompt_tokens: int
+    num_completion_tokens: int
+    num_cached_prompt_tokens: int = 0
+    queue_s: float = 0.0
+    prefill_s: float = 0.0
+    decode_s: float = 0.0
+    total_s: float = 0.0
+
+
+Event = Started | TextDelta | Finished | Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """A whole answer."""
+
+    text: str
+    started: Started
+    finished: Finished
+    usage: Usage
+    tokens: tuple[Token, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A served model and its room."""
+
+    name: str
+    architecture: str
+    max_model_len: int
+    vocab_size: int
+    dtype: str
+    kv_tokens: int
+    """Over all engines."""
+    max_concurrency: float
+    """Full-length requests that fit at once, over all engines."""
+    num_engines: int
+    weights_bytes: int
+    """Of one engine."""
+    kv_cache_bytes: int
+    """Over all engines."""
