@@ -1,0 +1,180 @@
+"""One session: held-back text, counts, stops, and faults."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from steeple_rpc.errors import InvalidRequest
+from tests.support.tokenizers import loaded_family
+from tokenizer_svc.session import Session
+from tokenizer_svc.session_values import Progress, SessionOptions
+from tokenizer_svc.tokenizer import TextBounds
+
+BOUNDS = TextBounds(max_tokens=4096, template_cpu_s=1.0)
+TOKENIZER = "byte_level"
+
+
+def ids_of(text: str) -> list[int]:
+    """One id per byte: no merges."""
+    spelled = loaded_family(TOKENIZER).detokenizer.vocabulary.tokens
+    encoded = [
+        loaded_family(TOKENIZER).encode(char, BOUNDS, add_special_tokens=False).ids for char in text
+    ]
+    assert all(spelled[i] is not None for ids in encoded for i in ids)
+    return [i for ids in encoded for i in ids]
+
+
+def opened(
+    options: SessionOptions | None = None,
+    *,
+    prompt_tail_ids: Sequence[int] = (),
+    prior_output_ids: Sequence[int] = (),
+) -> Session:
+    """A session of the byte-level tokenizer."""
+    return Session(
+        loaded_family(TOKENIZER).detokenizer,
+        options or SessionOptions(),
+        prompt_tail_ids=prompt_tail_ids,
+        prior_output_ids=prior_output_ids,
+    )
+
+
+def pushed(session: Session, ids: list[int], at: int, *, is_final: bool = False) -> Progress:
+    """A push that must have something to tell."""
+    progress = session.push(ids, first_position=at, is_final=is_final)
+    assert progress is not None
+    return progress
+
+
+def test_part_of_a_character_is_never_told() -> None:
+    """Its ids are consumed together, when the character is whole."""
+    fox = ids_of("🦊")
+    assert len(fox) > 1
+    session = opened()
+    assert session.push(fox[:-1], first_position=0, is_final=False) is None
+    progress = pushed(session, fox[-1:], len(fox) - 1)
+    assert (progress.text, progress.ids_consumed) == ("🦊", len(fox))
+
+
+def test_the_end_releases_a_broken_character() -> None:
+    """As U+FFFD, and all ids count as consumed."""
+    fox = ids_of("🦊")
+    progress = pushed(opened(), fox[:-1], 0, is_final=True)
+    assert (progress.text, progress.ids_consumed, progress.is_final) == (
+        "\ufffd",
+        len(fox) - 1,
+        True,
+    )
+
+
+def test_a_prompt_may_end_inside_a_character() -> None:
+    """The answer then starts with the whole character."""
+    fox = ids_of("🦊")
+    session = opened(prompt_tail_ids=fox[:-1])
+    assert pushed(session, fox[-1:], 0).text == "🦊"
+
+
+def test_a_prompts_broken_end_is_not_told_again() -> None:
+    """U+FFFD is the common prefix of prompt and prompt + answer."""
+    session = opened(prompt_tail_ids=ids_of("🦊")[:-1])
+    assert pushed(session, ids_of("a"), 0).text == "a"
+
+
+def test_ids_count_when_their_text_is_told() -> None:
+    """Text that may become a stop string holds its ids back too."""
+    session = opened(SessionOptions(stops=("END",)))
+    progress = pushed(session, ids_of("abEN"), 0)
+    assert (progress.text, progress.ids_consumed) == ("ab", 2)
+    progress = pushed(session, ids_of("X"), 4)
+    assert (progress.text, progress.ids_consumed) == ("ENX", 5)
+
+
+def test_a_stop_counts_up_to_the_id_that_completed_it() -> None:
+    """Later ids of the same push are not consumed."""
+    progress = pushed(opened(SessionOptions(stops=("END",))), ids_of("abENDcd"), 0)
+    assert (progress.text, progress.ids_consumed, progress.matched_stop) == ("ab", 5, "END")
+    assert progress.is_over
+    assert not progress.is_final
+
+
+def test_a_stop_may_stay_in_the_text() -> None:
+    """And nothing after it."""
+    options = SessionOptions(stops=("END",), include_stop_in_output=True)
+    assert pushed(opened(options), ids_of("abENDcd"), 0).text == "abEND"
+
+
+def test_text_of_the_first_min_tokens_cannot_match() -> None:
+    """Not even as the beginning of a stop string; the next token's can."""
+    session = opened(SessionOptions(stops=("N",), min_tokens=2))
+    progress = pushed(session, ids_of("NNNN"), 0)
+    assert (progress.text, progress.matched_stop, progress.ids_consumed) == ("NN", "N", 3)
+    session = opened(SessionOptions(stops=("END",), min_tokens=2))
+    progress = pushed(session, ids_of("ENDEND"), 0)
+    assert (progress.text, progress.matched_stop, progress.ids_consumed) == ("END", "END", 6)
+
+
+def test_a_session_that_goes_on_tells_only_what_is_new() -> None:
+    """What its predecessor told is no news; what that one held back is."""
+    session = opened(SessionOptions(stops=("END",)), prior_output_ids=ids_of("abE"))
+    assert session.push([], first_position=3, is_final=False) is None
+    progress = pushed(session, ids_of("x"), 3)
+    assert (progress.text, progress.ids_consumed) == ("Ex", 4)
+
+
+def test_each_consumed_id_is_told_with_its_own_text() -> None:
+    """Where asked for, special tokens included; a part of a character is U+FFFD."""
+    end = loaded_family(TOKENIZER).detokenizer.vocabulary.tokens.index("</s>")
+    fox = ids_of("🦊")
+    session = opened(SessionOptions(token_texts=True))
+    progress = pushed(session, [*ids_of("a"), *fox, end], 0, is_final=True)
+    assert progress.text == "a🦊"
+    assert [token.id for token in progress.tokens] == [*ids_of("a"), *fox, end]
+    texts = [token.text for token in progress.tokens]
+    assert (texts[0], texts[-1]) == ("a", "</s>")
+    assert "\ufffd" in texts[1]
+
+
+def test_skipped_special_tokens_are_consumed_without_text() -> None:
+    """The count goes on, and is told."""
+    end = loaded_family(TOKENIZER).detokenizer.vocabulary.tokens.index("</s>")
+    progress = pushed(opened(), [end], 0)
+    assert (progress.text, progress.ids_consumed) == ("", 1)
+    kept = opened(SessionOptions(skip_special_tokens=False))
+    assert pushed(kept, [end], 0).text == "</s>"
+
+
+@pytest.mark.parametrize("position", [0, 3])
+def test_gaps_and_doubles_are_refused(position: int) -> None:
+    """The message names both positions."""
+    session = opened(prior_output_ids=ids_of("ab"))
+    with pytest.raises(InvalidRequest, match=f"position {position}; 2 ids") as caught:
+        session.push(ids_of("c"), first_position=position, is_final=False)
+    assert caught.value.reason == "OUT_OF_ORDER"
+
+
+def test_ids_outside_the_vocabulary_are_refused_when_opening() -> None:
+    """The field is named."""
+    size = loaded_family(TOKENIZER).info.vocab_size
+    with pytest.raises(InvalidRequest, match=f"{size} is out of range") as caught:
+        opened(prompt_tail_ids=[0, size])
+    assert (caught.value.field, caught.value.reason) == ("prompt_tail_ids", "TOKEN_OUT_OF_RANGE")
+    with pytest.raises(InvalidRequest) as caught:
+        opened(prior_output_ids=[size])
+    assert caught.value.field == "prior_output_ids"
+
+
+def test_ids_outside_the_vocabulary_are_refused_when_pushed() -> None:
+    """The largest id there is passes."""
+    size = loaded_family(TOKENIZER).info.vocab_size
+    session = opened()
+    session.push([size - 1], first_position=0, is_final=False)
+    with pytest.raises(InvalidRequest, match="out of range"):
+        session.push([size], first_position=1, is_final=False)
+
+
+@pytest.mark.parametrize("stops", [("",), ("a" * 257,), ("ä" * 129,), ("a",) * 9])
+def test_stops_out_of_bounds_are_refused(stops: tuple[str, ...]) -> None:
+    """Empty, too long in bytes, too many."""
+    with pytest.raises(InvalidRequest) as caught:
+        SessionOptions(stops=stops)
+    assert caught.value.field.startswith("stop")

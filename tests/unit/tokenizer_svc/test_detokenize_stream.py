@@ -1,0 +1,108 @@
+"""One stream: order, the border of the event loop, and its end."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from steeple_rpc.errors import ServiceError
+from tests.support.tokenizers import loaded_family
+from tokenizer_svc.commands import Open, Push, Update
+from tokenizer_svc.session_values import Progress, SessionOptions
+from tokenizer_svc.sessions import SessionTable
+from tokenizer_svc.stream import MAX_INLINE_STEPS, DetokenizeStream, Draining, Notice
+
+
+class Clock:
+    """Stands still until it is set."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def executor() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def stream(executor: ThreadPoolExecutor, clock: Clock) -> DetokenizeStream:
+    table = SessionTable(
+        lambda _: loaded_family("byte_level").detokenizer, ttl_s=10.0, max_sessions=8
+    )
+    return DetokenizeStream(table, executor, clock)
+
+
+def opening(session: int) -> Open:
+    return Open(session=session, model="m", options=SessionOptions())
+
+
+async def next_batch(stream: DetokenizeStream) -> list[Notice]:
+    """What has gathered."""
+    async for batch in stream.outbox.batches():
+        return batch
+    return []
+
+
+async def test_what_gathered_leaves_as_one_batch(stream: DetokenizeStream) -> None:
+    """In order, over several messages."""
+    await stream.take([opening(1), Push(session=1, first_position=0, ids=[70])])
+    await stream.take([opening(2), Push(session=2, first_position=0, ids=[71])])
+    batch = await next_batch(stream)
+    assert [notice.session for notice in batch if isinstance(notice, Update)] == [1, 2]
+
+
+async def test_long_work_gives_the_same_as_short_work(stream: DetokenizeStream) -> None:
+    """One message goes to a thread, the other does not."""
+    ids = [70 + place % 20 for place in range(2 * MAX_INLINE_STEPS)]
+    await stream.take([opening(1), opening(2), Push(session=1, first_position=0, ids=ids)])
+    for place, token_id in enumerate(ids):
+        await stream.take([Push(session=2, first_position=place, ids=[token_id])])
+    texts = {1: "", 2: ""}
+    for notice in await next_batch(stream):
+        assert isinstance(notice, Update)
+        assert isinstance(notice.outcome, Progress)
+        texts[notice.session] += notice.outcome.text
+    assert texts[1] == texts[2] != ""
+
+
+async def test_sessions_left_alone_expire(stream: DetokenizeStream, clock: Clock) -> None:
+    """By the given clock."""
+    await stream.take([opening(1)])
+    clock.now = 9.0
+    await stream.expire()
+    clock.now = 10.0
+    await stream.expire()
+    (notice,) = await next_batch(stream)
+    assert isinstance(notice, Update)
+    assert isinstance(notice.outcome, ServiceError)
+    assert notice.outcome.reason == "SESSION_EXPIRED"
+
+
+async def test_an_idle_stream_ends_when_drained(stream: DetokenizeStream) -> None:
+    """After telling so."""
+    await stream.drain()
+    assert [batch async for batch in stream.outbox.batches()] == [[Draining()]]
+
+
+async def test_a_drained_stream_ends_with_its_last_session(stream: DetokenizeStream) -> None:
+    """Which may go on to its end; new ones are refused."""
+    await stream.take([opening(1), opening(2)])
+    await stream.drain()
+    await stream.take([opening(3), Push(session=1, first_position=0, ids=[70], is_final=True)])
+    assert not stream.outbox.is_closed
+    await stream.take([Push(session=2, first_position=0, ids=[71], is_final=True)])
+    (batch,) = [batch async for batch in stream.outbox.batches()]
+    assert batch[0] == Draining()
+    told = [notice for notice in batch if isinstance(notice, Update)]
+    assert [notice.session for notice in told] == [3, 1, 2]
+    assert isinstance(told[0].outcome, ServiceError)
+    assert told[0].outcome.reason == "DRAINING"

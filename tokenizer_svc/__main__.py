@@ -1,0 +1,73 @@
+"""The tokenizer service's process: `python -m tokenizer_svc --model NAME=DIR`."""
+
+import sys
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import uvloop
+
+from steeple.tokenizer.v1 import tokenizer_service_pb2_grpc
+from steeple_rpc.lifecycle import Lifecycle
+from steeple_rpc.server import BindRefused, add_health, add_reflection, bind, make_server
+from steeple_rpc.settings import USAGE_ERROR, load_settings
+from steeple_rpc.telemetry import configure_logging, logger
+from tokenizer_svc.errors import StartupError
+from tokenizer_svc.loader import load_tokenizer
+from tokenizer_svc.service import SessionBounds, TokenizerService
+from tokenizer_svc.settings import TokenizerSettings
+from tokenizer_svc.tokenizer import LoadedTokenizer, TextBounds
+
+SERVICE = "steeple.tokenizer.v1.TokenizerService"
+
+
+async def serve(
+    settings: TokenizerSettings,
+    tokenizers: Mapping[str, LoadedTokenizer],
+    executor: ThreadPoolExecutor,
+) -> None:
+    """Serve until told to stop.
+
+    Raises:
+        BindRefused: the address cannot be served.
+    """
+    server = make_server(settings)
+    lifecycle = Lifecycle(add_health(server))
+    service = TokenizerService(
+        tokenizers,
+        executor,
+        TextBounds(max_tokens=settings.max_prompt_tokens, template_cpu_s=settings.template_cpu_s),
+        SessionBounds(ttl_s=settings.session_ttl_s, max_sessions=settings.max_sessions),
+        time.monotonic,
+    )
+    tokenizer_service_pb2_grpc.add_TokenizerServiceServicer_to_server(service, server)
+    add_reflection(server, settings, [SERVICE])
+    await lifecycle.start()
+    address = bind(server, settings)
+    await server.start()
+    logger().info("serving", address=address, models=sorted(tokenizers))
+    # Each tokenizer has proved itself while it was loaded.
+    await lifecycle.set_ready(ready=True)
+    await lifecycle.run(server, service.run(), settings, on_drain=service.drain)
+
+
+def main() -> int:
+    """Run the service; the exit status."""
+    settings = load_settings(TokenizerSettings, sys.argv[1:])
+    configure_logging(service="tokenizer", level=settings.log_level, form=settings.log_format)
+    try:
+        tokenizers = {
+            name: load_tokenizer(name, directory)
+            for name, directory in settings.directories.items()
+        }
+        with ThreadPoolExecutor(settings.num_threads, "tokenizer") as executor:
+            uvloop.run(serve(settings, tokenizers, executor))
+    except (BindRefused, StartupError) as error:
+        line = " ".join(str(error).split())
+        sys.stderr.write(f"error: {line}\n")
+        return USAGE_ERROR
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,234 @@
+"""The servicer: each RPC in one place, messages in, messages out."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+from steeple.tokenizer.v1 import (
+    detokenize_pb2,
+    tokenizer_service_pb2,
+    tokenizer_service_pb2_grpc,
+)
+from steeple_rpc.context import Context
+from steeple_rpc.errors import InvalidRequest, NotFound, ServiceError
+from tokenizer_svc import conversion
+from tokenizer_svc.chat import Chat
+from tokenizer_svc.detokenizer import Detokenizer
+from tokenizer_svc.sessions import SessionTable
+from tokenizer_svc.stream import DetokenizeStream
+from tokenizer_svc.tokenizer import EncodedPrompt, LoadedTokenizer, TextBounds
+
+T = TypeVar("T")
+
+MAX_INPUTS = 256
+_MAX_SWEEP_PAUSE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionBounds:
+    """What the sessions of one stream may hold."""
+
+    ttl_s: float
+    max_sessions: int
+
+
+class TokenizerService(tokenizer_service_pb2_grpc.TokenizerServiceServicer):
+    """Serves the tokenizers of many models.
+
+    Args:
+        tokenizers: by served name.
+        executor: does what takes CPU time.
+        bounds: of one prompt.
+        session_bounds: of one stream.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        tokenizers: Mapping[str, LoadedTokenizer],
+        executor: Executor,
+        bounds: TextBounds,
+        session_bounds: SessionBounds,
+        clock: Callable[[], float],
+    ) -> None:
+        self._tokenizers = tokenizers
+        self._executor = executor
+        self._bounds = bounds
+        self._session_bounds = session_bounds
+        self._clock = clock
+        self._streams: set[DetokenizeStream] = set()
+        self._is_draining = asyncio.Event()
+
+    async def Encode(
+        self, request: tokenizer_service_pb2.EncodeRequest, context: Context
+    ) -> tokenizer_service_pb2.EncodeResponse:
+        """Encode each input, or tell why not."""
+        tokenizer = self._tokenizer(request.model)
+        _check_inputs(len(request.inputs))
+        jobs = [partial(_encode, tokenizer, item, self._bounds) for item in request.inputs]
+        outcomes = await self._each(jobs)
+        results = [conversion.encode_result(outcome) for outcome in outcomes]
+        return tokenizer_service_pb2.EncodeResponse(results=results)
+
+    async def RenderChat(
+        self, request: tokenizer_service_pb2.RenderChatRequest, context: Context
+    ) -> tokenizer_service_pb2.RenderChatResponse:
+        """Render and encode one conversation."""
+        tokenizer = self._tokenizer(request.model)
+        bounds = self._bounds.lowered_to(_limit(request))
+        prompt = await self._run(partial(_encode_chat, tokenizer, request, bounds))
+        return tokenizer_service_pb2.RenderChatResponse(prompt=conversion.prompt_message(prompt))
+
+    async def Decode(
+        self, request: tokenizer_service_pb2.DecodeRequest, context: Context
+    ) -> tokenizer_service_pb2.DecodeResponse:
+        """Decode each input, or tell why not."""
+        tokenizer = self._tokenizer(request.model)
+        _check_inputs(len(request.inputs))
+        skip = not request.HasField("skip_special_tokens") or request.skip_special_tokens
+        jobs = [
+            partial(tokenizer.decode, list(item.ids), skip_special_tokens=skip)
+            for item in request.inputs
+        ]
+        results = [conversion.decode_result(outcome) for outcome in await self._each(jobs)]
+        return tokenizer_service_pb2.DecodeResponse(results=results)
+
+    async def GetTokenizerInfo(
+        self, request: tokenizer_service_pb2.GetTokenizerInfoRequest, context: Context
+    ) -> tokenizer_service_pb2.GetTokenizerInfoResponse:
+        """Tell about one tokenizer, or all."""
+        asked = (
+            [self._tokenizer(request.model)]
+            if request.HasField("model")
+            else self._tokenizers.values()
+        )
+        return tokenizer_service_pb2.GetTokenizerInfoResponse(
+            tokenizers=[conversion.info_message(tokenizer.info) for tokenizer in asked]
+        )
+
+    async def Detokenize(
+        self,
+        request_iterator: AsyncIterator[detokenize_pb2.DetokenizeRequest],
+        context: Context,
+    ) -> AsyncIterator[detokenize_pb2.DetokenizeResponse]:
+        """Decode the growing outputs of one gateway until it leaves, or until drained."""
+        stream = self._new_stream()
+        self._streams.add(stream)
+        reading = asyncio.create_task(_read(request_iterator, stream))
+        try:
+            if self._is_draining.is_set():
+                await stream.drain()
+            async for notices in stream.outbox.batches():
+                yield conversion.detokenize_response(notices)
+            if reading.done():
+                reading.result()
+        finally:
+            self._streams.discard(stream)
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+    @property
+    def num_streams(self) -> int:
+        """Detokenize streams that are open."""
+        return len(self._streams)
+
+    def drain(self) -> None:
+        """Take no new sessions, and end each stream when its last session has ended."""
+        self._is_draining.set()
+
+    async def run(self) -> None:
+        """Look after the streams until cancelled: expire sessions; once draining, tell so."""
+        pause_s = min(self._session_bounds.ttl_s / 4, _MAX_SWEEP_PAUSE_S)
+        draining = asyncio.create_task(self._drain_streams())
+        try:
+            while True:
+                await asyncio.sleep(pause_s)
+                await self.expire_sessions()
+        finally:
+            draining.cancel()
+            await asyncio.gather(draining, return_exceptions=True)
+
+    async def expire_sessions(self) -> None:
+        """End the sessions that nobody has pushed to for their time to live."""
+        for stream in tuple(self._streams):
+            await stream.expire()
+
+    async def _drain_streams(self) -> None:
+        await self._is_draining.wait()
+        for stream in tuple(self._streams):
+            await stream.drain()
+
+    def _new_stream(self) -> DetokenizeStream:
+        table = SessionTable(
+            self._detokenizer,
+            ttl_s=self._session_bounds.ttl_s,
+            max_sessions=self._session_bounds.max_sessions,
+        )
+        return DetokenizeStream(table, self._executor, self._clock)
+
+    def _tokenizer(self, model: str) -> LoadedTokenizer:
+        tokenizer = self._tokenizers.get(model)
+        if tokenizer is None:
+            raise NotFound("no such model is served here", reason="MODEL_NOT_FOUND", field="model")
+        return tokenizer
+
+    def _detokenizer(self, model: str) -> Detokenizer:
+        return self._tokenizer(model).detokenizer
+
+    async def _run(self, job: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, job)
+
+    async def _each(self, jobs: Iterable[Callable[[], T]]) -> list[T | ServiceError]:
+        """The jobs' results in order; an error of ours is a result like any other."""
+        return await asyncio.gather(*(self._run(partial(_outcome, job)) for job in jobs))
+
+
+async def _read(
+    requests: AsyncIterator[detokenize_pb2.DetokenizeRequest], stream: DetokenizeStream
+) -> None:
+    """Work off what the gateway sends; when it has sent all, so shall we have."""
+    try:
+        async for request in requests:
+            await stream.take(conversion.commands_of(request))
+    finally:
+        stream.outbox.close()
+
+
+def _encode(
+    tokenizer: LoadedTokenizer, item: tokenizer_service_pb2.EncodeInput, bounds: TextBounds
+) -> EncodedPrompt:
+    add = not item.HasField("add_special_tokens") or item.add_special_tokens
+    return tokenizer.encode(item.text, bounds.lowered_to(_limit(item)), add_special_tokens=add)
+
+
+def _encode_chat(
+    tokenizer: LoadedTokenizer,
+    request: tokenizer_service_pb2.RenderChatRequest,
+    bounds: TextBounds,
+) -> EncodedPrompt:
+    chat: Chat = conversion.chat_of(request)
+    return tokenizer.encode_chat(chat, bounds)
+
+
+def _outcome(job: Callable[[], T]) -> T | ServiceError:
+    try:
+        return job()
+    except ServiceError as error:
+        return error
+
+
+def _limit(message: Any) -> int | None:
+    """The `max_tokens` of a message that has one."""
+    return message.max_tokens if message.HasField("max_tokens") else None
+
+
+def _check_inputs(num_inputs: int) -> None:
+    if num_inputs > MAX_INPUTS:
+        raise InvalidRequest(
+            f"{num_inputs} inputs; at most {MAX_INPUTS} are allowed",
+            reason="TOO_MANY",
+            field="inputs",
+        )

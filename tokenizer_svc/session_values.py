@@ -1,0 +1,66 @@
+"""What a detokenize session is asked for, and what it has to tell."""
+
+from dataclasses import dataclass
+
+from steeple_rpc.errors import InvalidRequest
+
+MAX_STOPS = 8
+MAX_STOP_BYTES = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionOptions:
+    """What a session is opened with, besides ids."""
+
+    stops: tuple[str, ...] = ()
+    min_tokens: int = 0
+    """Stop strings count only in the text that appears after so many output ids."""
+    skip_special_tokens: bool = True
+    include_stop_in_output: bool = False
+    token_texts: bool = False
+    """Tell each consumed id's own text."""
+
+    def __post_init__(self) -> None:
+        if len(self.stops) > MAX_STOPS:
+            raise InvalidRequest(
+                f"{len(self.stops)} stop strings; at most {MAX_STOPS}",
+                reason="TOO_MANY",
+                field="stop",
+            )
+        for place, stop in enumerate(self.stops):
+            size = len(stop.encode())
+            if not 0 < size <= MAX_STOP_BYTES:
+                raise InvalidRequest(
+                    f"the stop string has {size} bytes; from 1 to {MAX_STOP_BYTES} are allowed",
+                    reason="OUT_OF_RANGE",
+                    field=f"stop[{place}]",
+                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenText:
+    """An id and what it is alone."""
+
+    id: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What a session has to tell."""
+
+    text: str
+    """New text; never part of a character, never text that may yet become a stop string."""
+    ids_consumed: int
+    """Output ids, prior ones included, whose text has been told completely."""
+    matched_stop: str | None = None
+    """Set where a stop string was found; the session is over."""
+    is_final: bool = False
+    """Answers a final push; the session is over."""
+    tokens: tuple[TokenText, ...] = ()
+    """The ids that this progress consumed, where asked for."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will come."""
+        return self.is_final or self.matched_stop is not None

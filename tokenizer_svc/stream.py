@@ -1,0 +1,79 @@
+"""One Detokenize stream: works on its sessions in order, off the event loop where it is long."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from steeple_rpc.outbox import Outbox
+from tokenizer_svc.commands import Command, Update
+from tokenizer_svc.sessions import SessionTable
+
+MAX_INLINE_STEPS = 128
+"""So much work is done on the event loop: a trip to a thread would take longer."""
+_UPDATE_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Draining:
+    """The service is shutting down."""
+
+
+Notice = Update | Draining
+
+
+class DetokenizeStream:
+    """Owns the sessions of one stream and what waits to be sent about them.
+
+    `outbox` gives the notices; it is closed when the stream should end.
+
+    Args:
+        table: empty; used by nobody else.
+        executor: for work that takes long.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, table: SessionTable, executor: Executor, clock: Callable[[], float]) -> None:
+        self.outbox: Outbox[Notice] = Outbox(clock)
+        self._table = table
+        self._executor = executor
+        self._clock = clock
+        # A long job of one message must be over before anything else touches the sessions.
+        self._turn = asyncio.Lock()
+        self._is_draining = False
+
+    async def take(self, commands: Sequence[Command]) -> None:
+        """Do the commands of one message."""
+        async with self._turn:
+            self._tell(await self._applied(commands))
+
+    async def expire(self) -> None:
+        """End the sessions that were left alone for too long."""
+        async with self._turn:
+            self._tell(self._table.expire(self._clock()))
+
+    async def drain(self) -> None:
+        """Tell the gateway to go elsewhere; end when the last session has ended."""
+        async with self._turn:
+            self._is_draining = True
+            self._table.refuse_new()
+            self.outbox.put(Draining(), _UPDATE_BYTES)
+            self._tell([])
+
+    async def _applied(self, commands: Sequence[Command]) -> list[Update]:
+        now = self._clock()
+        if sum(command.num_steps for command in commands) <= MAX_INLINE_STEPS:
+            return self._table.apply(commands, now)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, self._table.apply, commands, now)
+
+    def _tell(self, updates: Sequence[Update]) -> None:
+        for update in updates:
+            self.outbox.put(update, _size_bytes(update))
+        if self._is_draining and len(self._table) == 0:
+            self.outbox.close()
+
+
+def _size_bytes(update: Update) -> int:
+    text = getattr(update.outcome, "text", "")
+    return _UPDATE_BYTES + len(text.encode())
