@@ -1,0 +1,190 @@
+"""The front and a real core loop on a thread: requests in, outputs out, faults told."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from engine_svc.core.in_thread import InThreadCore
+from engine_svc.core.messages import CoreConfig
+from engine_svc.core.outputs import RequestOutput
+from engine_svc.core.params import FinishReason, RequestId
+from engine_svc.core.request import RequestSpec
+from engine_svc.core.runner.fake_options import FakeOptions
+from engine_svc.front import EngineFront, StartupRefused
+from steeple_rpc.errors import (
+    AlreadyExists,
+    EngineFault,
+    InvalidRequest,
+    Overloaded,
+    Unavailable,
+)
+from steeple_rpc.outbox import Outbox
+from tests.support.models import GRANITE, save_model
+from tests.support.requests import request_spec
+
+BAD, CRASH = 66, 77
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_model(tmp_path_factory.mktemp("model"), GRANITE)
+
+
+def make_front(model_dir: Path, *, step_s: float = 0.0, max_live: int = 8) -> EngineFront:
+    """A front over a fake model on a thread."""
+    config = CoreConfig(
+        model_dir=str(model_dir),
+        runner="fake",
+        max_num_seqs=4,
+        max_num_batched_tokens=8,
+        block_size=4,
+        fake=FakeOptions(step_s=step_s, fault_token_id=BAD, raise_token_id=CRASH),
+    )
+    return EngineFront(
+        InThreadCore, config, environment={}, max_live=max_live, clock=time.monotonic
+    )
+
+
+class Ready:
+    """Remembers readiness and lets a test wait for it."""
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+
+    async def __call__(self, *, ready: bool) -> None:
+        if ready:
+            self.event.set()
+
+
+@pytest.fixture
+async def front(model_dir: Path) -> AsyncIterator[EngineFront]:
+    made = make_front(model_dir)
+    async with running(made):
+        yield made
+
+
+class running:  # noqa: N801 - reads as a phrase: async with running(front)
+    """Runs a front while in the block."""
+
+    def __init__(self, front: EngineFront) -> None:
+        self._front = front
+
+    async def __aenter__(self) -> None:
+        ready = Ready()
+        self._task = asyncio.create_task(self._front.run(ready))
+        await ready.event.wait()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+
+async def collect(outbox: Outbox[RequestOutput]) -> list[RequestOutput]:
+    """All outputs until the end."""
+    return [output async for batch in outbox.batches() for output in batch]
+
+
+async def tokens_of(front: EngineFront, spec: RequestSpec) -> list[int]:
+    """The tokens of one request."""
+    return [token for output in await collect(front.submit(spec)) for token in output.token_ids]
+
+
+async def test_a_request_gets_its_tokens_and_its_end(front: EngineFront) -> None:
+    """In order, with the reason in the last output."""
+    outputs = await collect(front.submit(request_spec("a", (5, 6, 7), 5)))
+    assert [t for o in outputs for t in o.token_ids] == [5, 6, 7, 5, 6]
+    assert outputs[-1].finish_reason is FinishReason.MAX_TOKENS
+    assert front.num_live == 0
+
+
+async def test_a_live_id_is_not_taken_twice(front: EngineFront) -> None:
+    """The second is refused, the first is untouched."""
+    outbox = front.submit(request_spec("a", (5, 6), 30))
+    with pytest.raises(AlreadyExists):
+        front.submit(request_spec("a", (5, 6), 30))
+    assert len([t for o in await collect(outbox) for t in o.token_ids]) == 30
+
+
+async def test_more_than_the_bound_is_refused_with_a_time_to_retry(model_dir: Path) -> None:
+    """QUEUE_FULL names count and limit."""
+    front = make_front(model_dir, max_live=1)
+    async with running(front):
+        front.submit(request_spec("a", (5, 6), 30))
+        with pytest.raises(Overloaded, match="limit is 1") as refusal:
+            front.submit(request_spec("b", (5, 6), 30))
+        assert refusal.value.retry_after_s is not None
+
+
+async def test_a_released_request_frees_its_blocks(front: EngineFront) -> None:
+    """The next thing that runs finds the pool as it was."""
+    front.submit(request_spec("a", (5, 6), 90))
+    front.release(RequestId("a"))
+    await tokens_of(front, request_spec("b", (5, 6), 2))
+    assert front.load is not None
+    assert front.load.load.num_used_blocks == 0
+
+
+async def test_an_abort_by_somebody_else_is_told_to_the_caller(front: EngineFront) -> None:
+    """The stream ends with the reason, not with silence."""
+    outbox = front.submit(request_spec("a", (5, 6), 90))
+    front.abort([RequestId("a"), RequestId("unknown")])
+    assert (await collect(outbox))[-1].finish_reason is FinishReason.ABORTED
+
+
+async def test_non_finite_logits_end_only_their_request(front: EngineFront) -> None:
+    """The neighbour's tokens are what they are without it."""
+    good = request_spec("good", (5, 6, 7), 9)
+    alone = await tokens_of(front, good)
+    bad = front.submit(request_spec("bad", (5, BAD), 9))
+    assert await tokens_of(front, good) == alone
+    with pytest.raises(EngineFault) as fault:
+        await collect(bad)
+    assert fault.value.reason == "NON_FINITE_LOGITS"
+
+
+async def test_a_step_that_raises_fails_its_requests_and_the_engine_goes_on(
+    front: EngineFront,
+) -> None:
+    """STEP_FAILED without any Python words; the next request is served."""
+    with pytest.raises(EngineFault) as fault:
+        await tokens_of(front, request_spec("bad", (CRASH,), 9))
+    assert fault.value.reason == "STEP_FAILED"
+    assert "scripted" not in fault.value.message
+    assert await tokens_of(front, request_spec("good", (5,), 2)) == [5, 5]
+
+
+async def test_what_never_fits_is_refused_by_the_core_too(front: EngineFront) -> None:
+    """The core trusts nobody: the reason names the limit."""
+    with pytest.raises(InvalidRequest, match="context of 128"):
+        await tokens_of(front, request_spec("a", (5,), 10_000))
+
+
+async def test_a_starting_and_a_draining_engine_refuse(model_dir: Path) -> None:
+    """With reasons of their own."""
+    front = make_front(model_dir)
+    with pytest.raises(Unavailable) as starting:
+        front.submit(request_spec("a"))
+    async with running(front):
+        front.drain()
+        with pytest.raises(Unavailable) as draining:
+            front.submit(request_spec("a"))
+    assert (starting.value.reason, draining.value.reason) == ("STARTING", "DRAINING")
+
+
+async def test_a_model_that_cannot_be_served_ends_the_front(tmp_path: Path) -> None:
+    """With the core's own words."""
+    front = make_front(tmp_path / "nothing")
+    with pytest.raises(StartupRefused, match="no model directory"):
+        await front.run(Ready())
+
+
+async def test_slow_readers_do_not_hold_up_others(model_dir: Path) -> None:
+    """A stream that nobody reads gathers its outputs; the other one ends."""
+    front = make_front(model_dir)
+    async with running(front):
+        unread = front.submit(request_spec("slow", (5, 6), 60))
+        assert len(await tokens_of(front, request_spec("fast", (7,), 60))) == 60
+        assert len([t for o in await collect(unread) for t in o.token_ids]) == 60
