@@ -45,6 +45,7 @@ class EngineFront:
         config: what the core serves.
         environment: for a core that is a process.
         max_live: most requests running and waiting.
+        startup_timeout_s: how long loading and warm-up may take.
         clock: monotonic seconds.
     """
 
@@ -55,12 +56,14 @@ class EngineFront:
         *,
         environment: Mapping[str, str],
         max_live: int,
+        startup_timeout_s: float,
         clock: Callable[[], float],
     ) -> None:
         self._make_core = make_core
         self._config = config
         self._environment = environment
         self._max_live = max_live
+        self._startup_timeout_s = startup_timeout_s
         self._clock = clock
         self._core: EngineCore | None = None
         self._outboxes: dict[RequestId, Outbox[RequestOutput]] = {}
@@ -148,10 +151,18 @@ class EngineFront:
     async def _run_core(self, on_ready: OnReady) -> None:
         core = self._make_core()
         try:
-            await core.start(self._config, self._environment)
-            self._core = core
-            async for event in core.events():
-                await self._handle(event, on_ready)
+            async with asyncio.timeout(self._startup_timeout_s) as patience:
+                await core.start(self._config, self._environment)
+                self._core = core
+                async for event in core.events():
+                    if isinstance(event, Ready):
+                        patience.reschedule(None)
+                    await self._handle(event, on_ready)
+        except TimeoutError:
+            raise StartupRefused(
+                f"the core was not ready within {self._startup_timeout_s:g} s: raise"
+                " --startup-timeout-s"
+            ) from None
         finally:
             await core.stop()
 

@@ -33,7 +33,9 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_model(tmp_path_factory.mktemp("model"), GRANITE)
 
 
-def make_front(model_dir: Path, *, step_s: float = 0.0, max_live: int = 8) -> EngineFront:
+def make_front(
+    model_dir: Path, *, max_live: int = 8, startup_timeout_s: float = 30.0
+) -> EngineFront:
     """A front over a fake model on a thread."""
     config = CoreConfig(
         model_dir=str(model_dir),
@@ -41,10 +43,15 @@ def make_front(model_dir: Path, *, step_s: float = 0.0, max_live: int = 8) -> En
         max_num_seqs=4,
         max_num_batched_tokens=8,
         block_size=4,
-        fake=FakeOptions(step_s=step_s, fault_token_id=BAD, raise_token_id=CRASH),
+        fake=FakeOptions(fault_token_id=BAD, raise_token_id=CRASH),
     )
     return EngineFront(
-        InThreadCore, config, environment={}, max_live=max_live, clock=time.monotonic
+        InThreadCore,
+        config,
+        environment={},
+        max_live=max_live,
+        startup_timeout_s=startup_timeout_s,
+        clock=time.monotonic,
     )
 
 
@@ -178,6 +185,13 @@ async def test_a_model_that_cannot_be_served_ends_the_front(tmp_path: Path) -> N
     """With the core's own words."""
     front = make_front(tmp_path / "nothing")
     with pytest.raises(StartupRefused, match="no model directory"):
+        await front.run(Ready())
+
+
+async def test_a_core_that_takes_too_long_to_start_ends_the_front(model_dir: Path) -> None:
+    """With the setting that allows more."""
+    front = make_front(model_dir, startup_timeout_s=0.0)
+    with pytest.raises(StartupRefused, match="--startup-timeout-s"):
         await front.run(Ready())
 
 

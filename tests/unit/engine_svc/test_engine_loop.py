@@ -1,0 +1,126 @@
+"""The loop between two steps: what it hears, what it runs, what it tells."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from engine_svc.core.loop import EngineLoop
+from engine_svc.core.messages import (
+    AbortRequests,
+    AddRequest,
+    Command,
+    Event,
+    StepOutputs,
+    Stop,
+)
+from engine_svc.core.models.description import ModelDescription
+from engine_svc.core.outputs import RunnerOutput, SchedulerOutput
+from engine_svc.core.params import RequestId
+from engine_svc.core.runner.fake import FakeRunner
+from engine_svc.core.runner.fake_options import FakeOptions
+from engine_svc.core.scheduler.continuous import ContinuousScheduler
+from tests.support.requests import GREEDY, request_spec, scheduler_config
+
+CRASH = 77
+DESCRIPTION = ModelDescription(
+    directory=Path(),
+    architecture="Fake",
+    vocab_size=1000,
+    max_position_embeddings=64,
+    eos_token_ids=(),
+    default_sampling=GREEDY,
+    config={},
+)
+
+
+class ScriptedPipe:
+    """Hands out one batch of commands per step, then stops; keeps the events."""
+
+    def __init__(self, *batches: list[Command]) -> None:
+        self._batches = list(batches)
+        self.events: list[StepOutputs] = []
+
+    def receive(self, *, wait: bool) -> list[Command]:
+        if self._batches:
+            return self._batches.pop(0)
+        return [Stop()] if wait else []
+
+    def send(self, events: Sequence[Event]) -> None:
+        self.events += [event for event in events if isinstance(event, StepOutputs)]
+
+
+class RecordingRunner(FakeRunner):
+    """Remembers which requests each step computed."""
+
+    def __init__(self) -> None:
+        super().__init__(DESCRIPTION, FakeOptions(raise_token_id=CRASH))
+        self.warm_up(num_blocks=64, block_size=4)
+        self.steps: list[list[str]] = []
+
+    def execute(self, step: SchedulerOutput) -> RunnerOutput:
+        self.steps.append([str(sequence.request_id) for sequence in step.sequences])
+        return super().execute(step)
+
+
+def run(*batches: list[Command]) -> tuple[RecordingRunner, ScriptedPipe]:
+    """Run the loop over a script."""
+    pipe, runner = ScriptedPipe(*batches), RecordingRunner()
+    EngineLoop(ContinuousScheduler(scheduler_config()), runner, pipe, lambda: 0.0).run()
+    return runner, pipe
+
+
+def add(name: str, prompt: int | tuple[int, ...] = 2, max_tokens: int = 3) -> Command:
+    """A request arrives."""
+    return AddRequest(spec=request_spec(name, prompt, max_tokens))
+
+
+def test_each_step_tells_once_what_it_did() -> None:
+    """One message per step, with the load after it."""
+    runner, pipe = run([add("a"), add("b")])
+    assert runner.steps == [["a", "b"]] * 3
+    told = [event for event in pipe.events if event.outputs]
+    assert [len(event.outputs) for event in told] == [2, 2, 2]
+    assert told[-1].load.num_used_blocks == 0
+    assert told[-1].num_output_tokens == 6
+
+
+def test_an_abort_is_obeyed_before_the_next_step() -> None:
+    """The aborted request is in no step after the one that ran when the abort came."""
+    abort = AbortRequests(request_ids=(RequestId("a"),))
+    runner, pipe = run([add("a", 2, 50), add("b", 2, 4)], [], [abort])
+    assert runner.steps == [["a", "b"], ["a", "b"], ["b"], ["b"]]
+    assert pipe.events[2].load.num_used_blocks == 1
+
+
+def test_what_can_never_fit_is_told_and_not_queued() -> None:
+    """Without a step."""
+    runner, pipe = run([add("a", 2, 5000)])
+    (output,) = pipe.events[0].outputs
+    assert output.fault is not None
+    assert output.fault.reason == "NEVER_FITS"
+    assert runner.steps == []
+
+
+def test_a_step_that_raises_fails_its_requests_only() -> None:
+    """The next one is served."""
+    runner, pipe = run([add("bad", (CRASH,))], [add("good", 2, 1)])
+    faults = {o.request_id: o.fault for e in pipe.events for o in e.outputs}
+    bad, good = faults[RequestId("bad")], faults[RequestId("good")]
+    assert bad is not None
+    assert bad.reason == "STEP_FAILED"
+    assert good is None
+    assert runner.steps == [["bad"], ["good"]]
+
+
+def test_too_many_failed_steps_in_a_row_end_the_loop() -> None:
+    """Something is broken that no request explains."""
+    with pytest.raises(RuntimeError, match="scripted"):
+        run([add("a", (CRASH,))], [add("b", (CRASH,))], [add("c", (CRASH,))])
+
+
+def test_a_good_step_forgives_failed_ones() -> None:
+    """Three failures count only in a row."""
+    bad = [[add(f"bad{i}", (CRASH,))] for i in range(4)]
+    runner, _ = run(bad[0], bad[1], [add("good", 2, 1)], bad[2], bad[3])
+    assert len(runner.steps) == 5
