@@ -6,7 +6,7 @@ from steeple.common.v1 import chat_pb2, tokens_pb2
 from steeple.tokenizer.v1 import detokenize_pb2, tokenizer_service_pb2
 from steeple_rpc.errors import InvalidRequest, ServiceError, Unsupported
 from steeple_rpc.status import to_proto
-from tokenizer_svc.chat import (
+from tokenizer_svc.chat.conversation import (
     MAX_ARGS_CHARS,
     Chat,
     ChatMessage,
@@ -16,9 +16,9 @@ from tokenizer_svc.chat import (
     parse_json,
     parse_json_object,
 )
-from tokenizer_svc.commands import Close, Command, Malformed, Open, Push, Update
-from tokenizer_svc.session_values import Progress, SessionOptions
-from tokenizer_svc.stream import Draining, Notice
+from tokenizer_svc.detokenize.commands import Close, Command, Malformed, Open, Push, Update
+from tokenizer_svc.detokenize.session_values import Progress, SessionOptions
+from tokenizer_svc.detokenize.stream import Draining, Notice
 from tokenizer_svc.tokenizer import EncodedPrompt, TokenizerInfo
 
 _ROLES = {

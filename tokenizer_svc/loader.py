@@ -7,17 +7,17 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from steeple_rpc.fingerprint import tokenizer_fingerprint
-from tokenizer_svc.byte_level import byte_alphabet
-from tokenizer_svc.chat_encoder import ChatEncoder
-from tokenizer_svc.chat_template import ChatTemplate
-from tokenizer_svc.decoder_config import decoder_family
-from tokenizer_svc.detokenizer import AnswerDecoder, Detokenizer
+from tokenizer_svc.chat.encoder import ChatEncoder
+from tokenizer_svc.chat.special_text import SpecialText, spelling
+from tokenizer_svc.chat.template import ChatTemplate
+from tokenizer_svc.chat.twin_tokenizer import twin_of, unknown_token
+from tokenizer_svc.detokenize.byte_level import byte_alphabet
+from tokenizer_svc.detokenize.decoder_config import decoder_family
+from tokenizer_svc.detokenize.detokenizer import AnswerDecoder, Detokenizer
+from tokenizer_svc.detokenize.vocabulary import Vocabulary
 from tokenizer_svc.errors import StartupError
 from tokenizer_svc.model_dir import TokenizerFiles, read_tokenizer_files
-from tokenizer_svc.special_text import SpecialText, spelling
 from tokenizer_svc.tokenizer import LoadedTokenizer, TextBounds, TokenizerInfo
-from tokenizer_svc.twin_tokenizer import twin_of, unknown_token
-from tokenizer_svc.vocabulary import Vocabulary
 
 CHECK_TEXT = "Hello, world! 2+2=4. Grüße, 你好, 🦊."
 _CHECK_BOUNDS = TextBounds(max_tokens=1024, template_cpu_s=1.0)

@@ -15,10 +15,10 @@ from steeple.tokenizer.v1 import (
 from steeple_rpc.context import Context
 from steeple_rpc.errors import InvalidRequest, NotFound, ServiceError
 from tokenizer_svc import conversion
-from tokenizer_svc.chat import Chat
-from tokenizer_svc.detokenizer import Detokenizer
-from tokenizer_svc.sessions import SessionTable
-from tokenizer_svc.stream import DetokenizeStream
+from tokenizer_svc.chat.conversation import Chat
+from tokenizer_svc.detokenize.detokenizer import Detokenizer
+from tokenizer_svc.detokenize.sessions import SessionTable
+from tokenizer_svc.detokenize.stream import DetokenizeStream
 from tokenizer_svc.tokenizer import EncodedPrompt, LoadedTokenizer, TextBounds
 
 T = TypeVar("T")

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from tokenizers import Tokenizer
 
 from steeple_rpc.errors import FailedPrecondition, InvalidRequest
-from tokenizer_svc.chat import Chat
-from tokenizer_svc.chat_encoder import ChatEncoder
-from tokenizer_svc.detokenizer import Detokenizer
+from tokenizer_svc.chat.conversation import Chat
+from tokenizer_svc.chat.encoder import ChatEncoder
+from tokenizer_svc.detokenize.detokenizer import Detokenizer
 
 CHARS_PER_TOKEN = 8
 MIN_MAX_CHARS = 4096

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.tokenizers import SPECIAL_TOKENS, loaded_family
-from tokenizer_svc.chat import Chat, ChatMessage, Role
-from tokenizer_svc.special_text import Marks, SpecialText, free_marks
+from tokenizer_svc.chat.conversation import Chat, ChatMessage, Role
+from tokenizer_svc.chat.special_text import Marks, SpecialText, free_marks
 from tokenizer_svc.tokenizer import TextBounds
 
 BOUNDS = TextBounds(max_tokens=65_536, template_cpu_s=10.0)

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenizer_svc.stop_strings import StopMatcher
+from tokenizer_svc.detokenize.stop_strings import StopMatcher
 
 unhurried = settings(deadline=None)  # the cores are shared
 ALPHABET = st.sampled_from("ab🦊")

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.tokenizers import FAMILIES, loaded_family
-from tokenizer_svc.byte_level import ByteLevelDecoder, byte_alphabet
-from tokenizer_svc.detokenizer import AnswerDecoder
-from tokenizer_svc.session import Session
-from tokenizer_svc.session_values import SessionOptions
+from tokenizer_svc.detokenize.byte_level import ByteLevelDecoder, byte_alphabet
+from tokenizer_svc.detokenize.detokenizer import AnswerDecoder
+from tokenizer_svc.detokenize.session import Session
+from tokenizer_svc.detokenize.session_values import SessionOptions
 from tokenizer_svc.tokenizer import LoadedTokenizer, TextBounds
 
 families = pytest.mark.parametrize("family", sorted(FAMILIES))

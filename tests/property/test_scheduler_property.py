@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from engine_svc.core.models.description import ModelDescription
 from engine_svc.core.outputs import SchedulerOutput
@@ -141,7 +148,6 @@ class SchedulerMachine(RuleBasedStateMachine):
 @pytest.mark.parametrize("policy", sorted(SCHEDULERS))
 def test_a_policy_keeps_its_promises(policy: str) -> None:
     """Blocks add up, outputs are exact, nobody is overtaken, everybody ends."""
-    machine = type("Machine", (SchedulerMachine,), {"policy": policy})
-    case = machine.TestCase
-    case.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
-    case("runTest").runTest()
+    machine: type[SchedulerMachine] = type("Machine", (SchedulerMachine,), {"policy": policy})
+    bounds = settings(max_examples=60, stateful_step_count=60, deadline=None)
+    run_state_machine_as_test(machine, settings=bounds)

@@ -2,7 +2,13 @@
 
 import pytest
 
-from engine_svc.core.outputs import NO_SLOT, RowFault, RunnerOutput, SchedulerOutput
+from engine_svc.core.outputs import (
+    NO_SLOT,
+    RequestOutput,
+    RowFault,
+    RunnerOutput,
+    SchedulerOutput,
+)
 from engine_svc.core.params import FinishReason, RequestId
 from engine_svc.core.scheduler.base import Fits, Later, Never
 from engine_svc.core.scheduler.continuous import ContinuousScheduler
@@ -144,7 +150,7 @@ def test_outputs_tell_position_start_and_times() -> None:
     """is_first with the queue time, positions without gaps, times with the end."""
     scheduler = ContinuousScheduler(scheduler_config(max_num_batched_tokens=8))
     scheduler.add_request(request_spec("a", 10, 2), 1.0)
-    outputs = []
+    outputs: list[RequestOutput] = []
     for now in (3.0, 5.0, 9.0):
         step = scheduler.schedule(now)
         assert step is not None

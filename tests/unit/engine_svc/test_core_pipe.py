@@ -9,6 +9,7 @@ import pytest
 from engine_svc.core.messages import (
     AbortRequests,
     AddRequest,
+    Command,
     Loading,
     decode_events,
     encode,
@@ -17,7 +18,7 @@ from engine_svc.core.params import RequestId
 from engine_svc.core.pipe import HEADER, PeerGone, SocketPipe
 from tests.support.requests import request_spec
 
-COMMANDS = [
+COMMANDS: list[Command] = [
     AddRequest(spec=request_spec("a", 5, prior=(1, 2), eos=(0,))),
     AbortRequests(request_ids=(RequestId("a"), RequestId("b"))),
 ]

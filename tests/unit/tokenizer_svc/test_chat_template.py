@@ -8,10 +8,17 @@ import pytest
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from steeple_rpc.errors import InvalidRequest
-from tokenizer_svc.chat import Chat, ChatMessage, Role, Tool, ToolCall, template_variables
-from tokenizer_svc.chat_template import MAX_MESSAGE_CHARS, ChatTemplate
+from tokenizer_svc.chat.conversation import (
+    Chat,
+    ChatMessage,
+    Role,
+    Tool,
+    ToolCall,
+    template_variables,
+)
+from tokenizer_svc.chat.template import MAX_MESSAGE_CHARS, ChatTemplate
+from tokenizer_svc.chat.template_meter import Meter, RenderLimits, TemplateLimit
 from tokenizer_svc.errors import StartupError
-from tokenizer_svc.template_meter import Meter, RenderLimits, TemplateLimit
 
 LIMITS = RenderLimits(max_chars=1 << 20, max_work=16 << 20, max_cpu_s=0.25)
 NOON = datetime(2024, 5, 1, 12, 0, tzinfo=UTC)

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tokenizer_svc.byte_fallback import ByteFallbackFamily
-from tokenizer_svc.decoder_config import decoder_family
+from tokenizer_svc.detokenize.byte_fallback import ByteFallbackFamily
+from tokenizer_svc.detokenize.decoder_config import decoder_family
 from tokenizer_svc.errors import StartupError
 
 REPLACE = {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}

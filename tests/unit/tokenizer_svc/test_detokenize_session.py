@@ -6,8 +6,8 @@ import pytest
 
 from steeple_rpc.errors import InvalidRequest
 from tests.support.tokenizers import loaded_family
-from tokenizer_svc.session import Session
-from tokenizer_svc.session_values import Progress, SessionOptions
+from tokenizer_svc.detokenize.session import Session
+from tokenizer_svc.detokenize.session_values import Progress, SessionOptions
 from tokenizer_svc.tokenizer import TextBounds
 
 BOUNDS = TextBounds(max_tokens=4096, template_cpu_s=1.0)

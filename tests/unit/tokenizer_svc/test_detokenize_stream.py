@@ -7,10 +7,10 @@ import pytest
 
 from steeple_rpc.errors import ServiceError
 from tests.support.tokenizers import loaded_family
-from tokenizer_svc.commands import Open, Push, Update
-from tokenizer_svc.session_values import Progress, SessionOptions
-from tokenizer_svc.sessions import SessionTable
-from tokenizer_svc.stream import MAX_INLINE_STEPS, DetokenizeStream, Draining, Notice
+from tokenizer_svc.detokenize.commands import Open, Push, Update
+from tokenizer_svc.detokenize.session_values import Progress, SessionOptions
+from tokenizer_svc.detokenize.sessions import SessionTable
+from tokenizer_svc.detokenize.stream import MAX_INLINE_STEPS, DetokenizeStream, Draining, Notice
 
 
 class Clock:

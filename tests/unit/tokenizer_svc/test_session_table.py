@@ -12,10 +12,10 @@ from steeple_rpc.errors import (
     Unavailable,
 )
 from tests.support.tokenizers import loaded_family
-from tokenizer_svc.commands import Close, Command, Malformed, Open, Push, Update
-from tokenizer_svc.detokenizer import Detokenizer
-from tokenizer_svc.session_values import Progress, SessionOptions
-from tokenizer_svc.sessions import SessionTable
+from tokenizer_svc.detokenize.commands import Close, Command, Malformed, Open, Push, Update
+from tokenizer_svc.detokenize.detokenizer import Detokenizer
+from tokenizer_svc.detokenize.session_values import Progress, SessionOptions
+from tokenizer_svc.detokenize.sessions import SessionTable
 
 
 def find(model: str) -> Detokenizer:

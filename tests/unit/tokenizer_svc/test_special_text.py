@@ -3,7 +3,7 @@
 import pytest
 
 from steeple_rpc.errors import InvalidRequest
-from tokenizer_svc.special_text import SPELLING_MARK, Marks, SpecialText, free_marks, spelling
+from tokenizer_svc.chat.special_text import SPELLING_MARK, Marks, SpecialText, free_marks, spelling
 
 A, B = "\ufdd2", "\ufdd3"
 MARKS = Marks(opening=A, closing=B)

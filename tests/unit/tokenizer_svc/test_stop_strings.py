@@ -2,7 +2,7 @@
 
 import time
 
-from tokenizer_svc.stop_strings import StopMatcher
+from tokenizer_svc.detokenize.stop_strings import StopMatcher
 
 
 def test_a_stop_across_chunks_is_cut_out() -> None:

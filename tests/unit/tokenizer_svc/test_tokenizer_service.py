@@ -101,7 +101,7 @@ def message(*commands: detok.SessionCommand) -> detok.DetokenizeRequest:
 async def read(call: Any) -> detok.DetokenizeResponse | None:
     """The next message; None at the end."""
     response = await call.read()
-    return None if response is grpc.aio.EOF else response  # type: ignore[attr-defined] # not in the stubs
+    return None if response is grpc.aio.EOF else response
 
 
 async def updates_of(call: Any, count: int) -> list[detok.SessionUpdate]:

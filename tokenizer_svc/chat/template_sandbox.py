@@ -18,14 +18,14 @@ from jinja2.runtime import Context, Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
-from tokenizer_svc.template_costs import (
+from tokenizer_svc.chat.template_costs import (
     charge_arguments,
     charge_product,
     check_brace_format,
     check_percent_format,
     listed,
 )
-from tokenizer_svc.template_meter import Meter, size_of
+from tokenizer_svc.chat.template_meter import Meter, size_of
 
 # jinja2 passes values of templates around: any type.
 Value = Any

@@ -16,10 +16,10 @@ from steeple_rpc.errors import (
     ServiceError,
     Unavailable,
 )
-from tokenizer_svc.commands import Close, Command, Malformed, Open, Push, Update
-from tokenizer_svc.detokenizer import Detokenizer
-from tokenizer_svc.session import Session
-from tokenizer_svc.session_values import Progress
+from tokenizer_svc.detokenize.commands import Close, Command, Malformed, Open, Push, Update
+from tokenizer_svc.detokenize.detokenizer import Detokenizer
+from tokenizer_svc.detokenize.session import Session
+from tokenizer_svc.detokenize.session_values import Progress
 
 NUM_REMEMBERED = 65_536
 """So many ended sessions are known as such; what is late for them is ignored."""

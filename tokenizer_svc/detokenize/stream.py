@@ -6,8 +6,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from steeple_rpc.outbox import Outbox
-from tokenizer_svc.commands import Command, Update
-from tokenizer_svc.sessions import SessionTable
+from tokenizer_svc.detokenize.commands import Command, Update
+from tokenizer_svc.detokenize.sessions import SessionTable
 
 MAX_INLINE_STEPS = 128
 """So much work is done on the event loop: a trip to a thread would take longer."""

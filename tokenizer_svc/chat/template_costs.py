@@ -9,7 +9,7 @@ from jinja2 import Environment
 from jinja2.nodes import EvalContext
 from jinja2.runtime import Context
 
-from tokenizer_svc.template_meter import Meter, TemplateLimit, size_of
+from tokenizer_svc.chat.template_meter import Meter, TemplateLimit, size_of
 
 # jinja2 passes values of templates around: any type.
 Value = Any

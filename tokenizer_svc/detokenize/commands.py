@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from steeple_rpc.errors import ServiceError
-from tokenizer_svc.session_values import Progress, SessionOptions
+from tokenizer_svc.detokenize.session_values import Progress, SessionOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

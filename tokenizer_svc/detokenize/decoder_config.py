@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tokenizer_svc.byte_fallback import ByteFallbackFamily
-from tokenizer_svc.byte_level import ByteLevelFamily
-from tokenizer_svc.detokenizer import DecoderFamily
+from tokenizer_svc.detokenize.byte_fallback import ByteFallbackFamily
+from tokenizer_svc.detokenize.byte_level import ByteLevelFamily
+from tokenizer_svc.detokenize.detokenizer import DecoderFamily
+from tokenizer_svc.detokenize.word_tokens import MetaspaceFamily, WordPieceFamily, WordSuffixFamily
 from tokenizer_svc.errors import StartupError
-from tokenizer_svc.word_tokens import MetaspaceFamily, WordPieceFamily, WordSuffixFamily
 
 # JSON values from files of the model's maker: any shape until checked.
 Json = Mapping[str, Any]

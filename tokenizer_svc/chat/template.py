@@ -14,9 +14,9 @@ from jinja2.exceptions import SecurityError
 from jinja2.utils import Namespace
 
 from steeple_rpc.errors import InvalidRequest
+from tokenizer_svc.chat.template_meter import Meter, RenderLimits, TemplateLimit
+from tokenizer_svc.chat.template_sandbox import MeteredEnvironment
 from tokenizer_svc.errors import StartupError
-from tokenizer_svc.template_meter import Meter, RenderLimits, TemplateLimit
-from tokenizer_svc.template_sandbox import MeteredEnvironment
 
 # JSON values of callers and templates: any shape.
 Json = Any

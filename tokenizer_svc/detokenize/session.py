@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from steeple_rpc.errors import InvalidRequest
-from tokenizer_svc.detokenizer import AnswerDecoder, Detokenizer
-from tokenizer_svc.session_values import Progress, SessionOptions, TokenText
-from tokenizer_svc.stop_strings import Released, StopMatcher
+from tokenizer_svc.detokenize.detokenizer import AnswerDecoder, Detokenizer
+from tokenizer_svc.detokenize.session_values import Progress, SessionOptions, TokenText
+from tokenizer_svc.detokenize.stop_strings import Released, StopMatcher
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ decoding the prompt alone. Nothing is told that later tokens could change.
 from collections.abc import Sequence
 from typing import Protocol
 
-from tokenizer_svc.vocabulary import Vocabulary
+from tokenizer_svc.detokenize.vocabulary import Vocabulary
 
 
 class TokenDecoder(Protocol):

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from tokenizers import Tokenizer
 
 from steeple_rpc.errors import InvalidRequest
-from tokenizer_svc.chat import Chat, caller_texts, template_variables
-from tokenizer_svc.chat_template import ChatTemplate
-from tokenizer_svc.special_text import END_MARK, Marks, SpecialText, free_marks
-from tokenizer_svc.template_meter import RenderLimits
+from tokenizer_svc.chat.conversation import Chat, caller_texts, template_variables
+from tokenizer_svc.chat.special_text import END_MARK, Marks, SpecialText, free_marks
+from tokenizer_svc.chat.template import ChatTemplate
+from tokenizer_svc.chat.template_meter import RenderLimits
 
 MIN_RENDERED_CHARS = 1 << 20
 RENDERED_PER_CHAR = 4

@@ -1,0 +1,1 @@
+"""Conversations to ids: the model's own template, sandboxed; a caller's text stays text."""

@@ -1,0 +1,1 @@
+"""Growing outputs to text: exact, incremental, with stop strings across borders."""
