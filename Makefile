@@ -10,7 +10,7 @@ TORCH_INDEX_URL ?=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	$(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL)) --constraint constraints.txt
 
-.PHONY: demo test lint format types protos clean train
+.PHONY: demo test lint format types protos protos-baseline clean train
 .DEFAULT_GOAL := help
 
 help: ## Show this.
@@ -49,6 +49,11 @@ format: $(VENV)/.installed-dev ## Bring code into form.
 
 protos: $(VENV)/.installed-dev ## Generate the contract's Python code.
 	$(BIN)/python tools/protos.py
+
+# Callers are promised that the contract stays compatible with this file: renew it at a release,
+# or when a break is meant and CHANGELOG.md tells it.
+protos-baseline: $(VENV)/.installed-dev ## Take the contract as it is as what must not break.
+	cd protos && ../$(BIN)/buf build --exclude-source-info -o baseline.binpb
 
 train: $(VENV)/.installed ## Train the demo model again (minutes).
 	$(BIN)/python -m steeple_demo.train --out steeple_demo/model

@@ -5,6 +5,7 @@ import ipaddress
 from steeple_rpc.errors import InvalidRequest
 
 UNIX = "unix:"
+MAX_PORT = 65_535
 
 
 def is_local(address: str) -> bool:
@@ -24,9 +25,10 @@ def host_of(address: str) -> str:
     """The host of HOST:PORT, without the brackets of IPv6.
 
     Raises:
-        InvalidRequest: there is no port.
+        InvalidRequest: there is no port, or none that exists.
     """
     host, colon, port = address.rpartition(":")
-    if not colon or not port.isdecimal():
+    # grpc takes a port beyond the range, and serves another one.
+    if not colon or not port.isdecimal() or int(port) > MAX_PORT:
         raise InvalidRequest(f"address {address!r} is neither HOST:PORT nor unix:PATH")
     return host.removeprefix("[").removesuffix("]")

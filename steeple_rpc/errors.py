@@ -121,7 +121,7 @@ class Unavailable(ServiceError):
 class DeadlineExpired(ServiceError):
     """The caller's deadline passed before the work was done."""
 
-    default_reason = "DEADLINE_EXPIRED"
+    default_reason = "DEADLINE_EXCEEDED"
 
 
 class Cancelled(ServiceError):

@@ -9,6 +9,7 @@ import inspect
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -34,7 +35,7 @@ class _Malformed:
     """Stands for a message that could not be decoded until the handler's border is reached."""
 
 
-class BorderInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # not generic at run time
+class BorderInterceptor(grpc.aio.ServerInterceptor):
     """Guards decoding, scrubs errors, sets the RPC's context and logs one line per RPC."""
 
     async def intercept_service(
@@ -105,17 +106,15 @@ class _Border:
 
         async def guarded(request: Any, context: Any) -> AsyncIterator[Any]:
             self._enter(context)
-            replies = handler(_checked(request), context)
             try:
-                async for reply in replies:
-                    yield reply
+                # A generator left in the middle runs its own cleanup now, not when collected.
+                async with aclosing(handler(_checked(request), context)) as replies:
+                    async for reply in replies:
+                        yield reply
             except BaseException as error:  # noqa: BLE001 - the border of the process
                 await self._fail(error, context)
             else:
                 self._log(grpc.StatusCode.OK)
-            finally:
-                # A generator left in the middle runs its own cleanup now, not when collected.
-                await replies.aclose()
 
         return guarded
 

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 import grpc
 from grpc_health.v1 import health_pb2
-from grpc_health.v1.health import aio as health_aio  # type: ignore[attr-defined] # untyped
 
+from steeple_rpc.health import HealthService
 from steeple_rpc.settings import ServiceSettings
 from steeple_rpc.telemetry import logger
 
@@ -43,7 +43,7 @@ class OnReady(Protocol):
 class Lifecycle:
     """Owns the phase of one process and tells it to health checks."""
 
-    def __init__(self, health: health_aio.HealthServicer) -> None:
+    def __init__(self, health: HealthService) -> None:
         self._health = health
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -164,6 +164,7 @@ class Lifecycle:
         noticed = asyncio.ensure_future(asyncio.sleep(delay_s))
         await self._unless_hurried(noticed, delay_s + 1)
         noticed.cancel()
+        self._health.end_watches()
         stopped = asyncio.ensure_future(server.stop(grace_s))
         await self._unless_hurried(stopped, grace_s + 1)
         if not stopped.done():

@@ -29,7 +29,7 @@ class Bounds:
 
     def __str__(self) -> str:
         opening = "above " if self.is_low_open else ""
-        return f"{opening}{self.low:g} to {self.high:g}"
+        return f"{opening}{_plain(self.low)} to {_plain(self.high)}"
 
     def holds(self, value: float) -> bool:
         """Whether `value` is a number in the range."""
@@ -109,7 +109,7 @@ def _check_bounds(message: Message, bounds: Mapping[str, Bounds], prefix: str) -
     for name, allowed in bounds.items():
         if message.HasField(name) and not allowed.holds(value := getattr(message, name)):
             raise InvalidRequest(
-                f"{prefix}{name} must be {allowed}; it is {value:g}",
+                f"{prefix}{name} must be {allowed}; it is {_plain(value)}",
                 reason="OUT_OF_RANGE",
                 field=prefix + name,
             )
@@ -135,6 +135,11 @@ def _check_stops(stopping: Any) -> None:
             reason="OUT_OF_RANGE",
             field="stopping.min_tokens",
         )
+
+
+def _plain(number: float) -> str:
+    """A number as people write it: 4294967295, not 4.29497e+09."""
+    return str(int(number)) if math.isfinite(number) and number == int(number) else f"{number:g}"
 
 
 def check_count(field: str, count: int, limit: int) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
-from grpc_health.v1.health import aio as health_aio  # type: ignore[attr-defined] # untyped
 from grpc_reflection.v1alpha import reflection
 
 from steeple_rpc.address import is_local
-from steeple_rpc.errors import ServiceError
+from steeple_rpc.errors import InvalidRequest, ServiceError
+from steeple_rpc.health import HealthService
 from steeple_rpc.interceptors import BorderInterceptor
 from steeple_rpc.settings import ServiceSettings
 
@@ -58,9 +58,9 @@ def bind(server: grpc.aio.Server, settings: ServiceSettings) -> str:
     """Bind to the settings' address and tell the address bound (port 0 picks a free one).
 
     Raises:
-        BindRefused: beyond loopback without the switch, or the address is taken.
+        BindRefused: beyond loopback without the switch, or the address is taken or none.
     """
-    if not is_local(settings.listen) and not settings.insecure_bind:
+    if not _is_local(settings.listen) and not settings.insecure_bind:
         raise BindRefused(
             f"refusing to serve plaintext on {settings.listen}: listen on 127.0.0.1, or pass"
             " --insecure-bind on a private network"
@@ -77,9 +77,16 @@ def bind(server: grpc.aio.Server, settings: ServiceSettings) -> str:
     return f"{settings.listen.rpartition(':')[0]}:{port}"
 
 
-def add_health(server: grpc.aio.Server) -> health_aio.HealthServicer:
-    """Add grpc.health.v1 with live Watch, NOT_SERVING until told otherwise."""
-    health = health_aio.HealthServicer()
+def _is_local(listen: str) -> bool:
+    try:
+        return is_local(listen)
+    except InvalidRequest as error:
+        raise BindRefused(f"{error}; choose another with --listen") from error
+
+
+def add_health(server: grpc.aio.Server) -> HealthService:
+    """Add grpc.health.v1 with live Watch; `Lifecycle.start` makes it tell the truth."""
+    health = HealthService()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     return health
 

@@ -14,18 +14,25 @@ from pydantic_settings import (
     CliApp,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
 USAGE_ERROR = 2
 CONFIG_VARIABLE = "STEEPLE_CONFIG"
 
+# One file may serve all services; what else it has at the top is a mistake.
+TABLES = frozenset({"engine", "gateway", "tokenizer"})
+
 S = TypeVar("S", bound="ServiceSettings")
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 
 
 class ServiceSettings(BaseSettings):
-    """What every service can be told. Subclasses set `env_prefix` and `toml_table`."""
+    """What every service can be told. Subclasses set `env_prefix`: STEEPLE_<SERVICE>_.
+
+    In the file, a service's settings are in the table of its name, in lower case.
+    """
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -76,16 +83,31 @@ class ServiceSettings(BaseSettings):
         return init_settings, env_settings, file
 
 
+class ConfigFileError(Exception):
+    """The file that STEEPLE_CONFIG names is not there or not of its form."""
+
+
 class _TableSource(TomlConfigSettingsSource):
     """One service's table of the TOML file that STEEPLE_CONFIG names."""
 
     def __init__(self, settings_cls: type[BaseSettings], table: str) -> None:
         self._table = table
         name = os.environ.get(CONFIG_VARIABLE)
+        if name and not Path(name).is_file():
+            # The base class would pass over it.
+            raise ConfigFileError("there is no such file")
         super().__init__(settings_cls, Path(name) if name else None)
 
     def _read_file(self, file_path: Path | Traversable) -> dict[str, object]:
-        return dict(super()._read_file(file_path).get(self._table, {}))
+        tables = super()._read_file(file_path)
+        unknown = sorted(tables.keys() - TABLES)
+        if unknown:
+            known = ", ".join(f"[{name}]" for name in sorted(TABLES))
+            raise ConfigFileError(f"unknown table or key {unknown[0]}; known are {known}")
+        table = tables.get(self._table, {})
+        if not isinstance(table, dict):
+            raise ConfigFileError(f"{self._table} must be a table")
+        return table
 
 
 def unknown_variables(settings: type[BaseSettings], environ: Mapping[str, str]) -> list[str]:
@@ -111,7 +133,9 @@ def load_settings(settings: type[S], argv: list[str]) -> S:
             return CliApp.run(settings, cli_args=argv)
         except ValidationError as error:
             faults = [_told(fault["loc"], fault["msg"]) for fault in error.errors()]
-        except (OSError, tomllib.TOMLDecodeError) as error:
+        except SettingsError as error:
+            faults = [f"environment: {error}"]
+        except (ConfigFileError, OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             faults = [f"{os.environ.get(CONFIG_VARIABLE)}: {error}"]
     for fault in faults:
         sys.stderr.write(f"error: {fault}\n")

@@ -4,6 +4,7 @@ from typing import Protocol
 
 import grpc
 from google.protobuf import any_pb2
+from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from steeple_rpc import errors
@@ -44,8 +45,8 @@ class FailedCall(Protocol):
 
 
 def code_of(error: errors.ServiceError) -> grpc.StatusCode:
-    """The status code that `error` travels as."""
-    return _CODES[type(error)]
+    """The status code that `error` travels as; INTERNAL for a class without a row."""
+    return _CODES.get(type(error), grpc.StatusCode.INTERNAL)
 
 
 def to_proto(error: errors.ServiceError) -> status_pb2.Status:
@@ -87,8 +88,9 @@ def from_call(call: FailedCall) -> errors.ServiceError:
     """The error that a failed call ended with, rich details included where it has them."""
     metadata = call.trailing_metadata()
     pairs = dict(metadata) if metadata else {}  # type: ignore[call-overload] # grpc's Metadata type has no common base
-    packed = pairs.get(DETAILS_KEY)
-    if packed is None:
+    try:
+        return from_proto(status_pb2.Status.FromString(pairs[DETAILS_KEY]))
+    except (KeyError, DecodeError):
+        # grpc itself, a proxy or a server that is not ours.
         plain = status_pb2.Status(code=call.code().value[0], message=call.details() or "")
         return from_proto(plain)
-    return from_proto(status_pb2.Status.FromString(packed))

@@ -1,0 +1,184 @@
+"""Where settings come from, which source wins, and what is said when one is wrong."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from pydantic import Field, ValidationError
+from pydantic_settings import SettingsConfigDict
+
+from steeple_rpc.settings import CONFIG_VARIABLE, USAGE_ERROR, ServiceSettings, load_settings
+
+
+class GatewayLike(ServiceSettings):
+    """A service's settings as services write them."""
+
+    model_config = SettingsConfigDict(env_prefix="STEEPLE_GATEWAY_")
+
+    listen: str = "127.0.0.1:1"
+    engine: list[str] = Field(default=["127.0.0.1:2"])
+
+
+class Refusal(NamedTuple):
+    """How a start with wrong settings ends."""
+
+    status: object
+    stderr: str
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(CONFIG_VARIABLE, raising=False)
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "steeple.toml"
+    monkeypatch.setenv(CONFIG_VARIABLE, str(path))
+    return path
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *argv: str) -> Refusal:
+    with pytest.raises(SystemExit) as caught:
+        load_settings(GatewayLike, list(argv))
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    return Refusal(caught.value.code, captured.err)
+
+
+def test_nothing_given_means_the_defaults() -> None:
+    settings = load_settings(GatewayLike, [])
+    assert settings.listen == "127.0.0.1:1"
+    assert settings.grace_s == 30.0
+    assert settings.reflection is None
+    assert settings.insecure_bind is False
+
+
+def test_the_command_line_beats_the_environment_beats_the_file(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config.write_text('[gateway]\nlisten = "f:1"\ngrace_s = 1\nlog_level = "error"\n')
+    monkeypatch.setenv("STEEPLE_GATEWAY_LISTEN", "e:1")
+    monkeypatch.setenv("STEEPLE_GATEWAY_GRACE_S", "2")
+    settings = load_settings(GatewayLike, ["--listen=c:1"])
+    assert (settings.listen, settings.grace_s, settings.log_level) == ("c:1", 2.0, "error")
+
+
+def test_a_service_reads_its_own_table_only(config: Path) -> None:
+    config.write_text('[gateway]\ngrace_s = 1\n[engine]\ngrace_s = 2\nmodel = "/m"\n')
+    assert load_settings(GatewayLike, []).grace_s == 1.0
+
+
+def test_a_list_repeats_on_the_command_line_and_is_json_in_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("STEEPLE_GATEWAY_ENGINE", '["a:1", "b:2"]')
+    assert load_settings(GatewayLike, []).engine == ["a:1", "b:2"]
+    assert load_settings(GatewayLike, ["--engine=c:3", "--engine=d:4"]).engine == ["c:3", "d:4"]
+
+
+def test_switches_need_no_value() -> None:
+    settings = load_settings(GatewayLike, ["--insecure-bind", "--no-reflection"])
+    assert settings.insecure_bind is True
+    assert settings.reflection is False
+
+
+def test_settings_never_change() -> None:
+    settings = load_settings(GatewayLike, [])
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.listen = "x:1"
+
+
+def test_an_unknown_variable_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STEEPLE_GATEWAY_LISTN", "x:1")
+    told = refusal(capsys)
+    assert told == (USAGE_ERROR, "error: unknown variable STEEPLE_GATEWAY_LISTN\n")
+
+
+def test_other_services_variables_are_none_of_our_business(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("STEEPLE_ENGINE_MODEL", "/m")
+    assert load_settings(GatewayLike, []).grace_s == 30.0
+
+
+@pytest.mark.parametrize(
+    ("argument", "option"),
+    [
+        ("--grace-s=-1", "--grace-s"),
+        ("--grace-s=nan", "--grace-s"),
+        ("--log-level=loud", "--log-level"),
+        ("--max-message-bytes=5", "--max-message-bytes"),
+    ],
+)
+def test_a_bad_value_names_its_option_on_one_line(
+    capsys: pytest.CaptureFixture[str], argument: str, option: str
+) -> None:
+    told = refusal(capsys, argument)
+    assert told.status == USAGE_ERROR
+    assert told.stderr.startswith(f"error: {option}: ")
+    assert told.stderr.count("\n") == 1
+
+
+def test_every_bad_value_is_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    told = refusal(capsys, "--grace-s=-1", "--max-message-bytes=5")
+    assert told.stderr.count("error: ") == 2
+
+
+def test_an_unknown_option_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    told = refusal(capsys, "--lisen=x:1")
+    assert told.status == USAGE_ERROR
+    assert "--lisen" in told.stderr
+
+
+def test_a_variable_that_cannot_be_read_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A list as people write it first: not JSON."""
+    monkeypatch.setenv("STEEPLE_GATEWAY_ENGINE", "127.0.0.1:50053")
+    told = refusal(capsys)
+    assert told.status == USAGE_ERROR
+    assert "engine" in told.stderr
+    assert told.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('[gateway]\ncolour = "red"\n', "colour"),
+        ("[gatway]\ngrace_s = 1\n", "gatway"),
+        ("grace_s = 1\n", "grace_s"),
+        ("gateway = 3\n", "gateway"),
+        ("[gateway\n", "steeple.toml"),
+    ],
+)
+def test_what_is_wrong_in_the_file_is_named(
+    config: Path, capsys: pytest.CaptureFixture[str], text: str, named: str
+) -> None:
+    """An unknown key, an unknown table, a key outside of any, a table that is none, no TOML."""
+    config.write_text(text)
+    told = refusal(capsys)
+    assert told.status == USAGE_ERROR
+    assert named in told.stderr
+    assert told.stderr.count("\n") == 1
+
+
+def test_a_file_that_is_not_there_is_named(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever names a file means it: a missing one is never passed over."""
+    told = refusal(capsys)
+    assert told.status == USAGE_ERROR
+    assert str(config) in told.stderr
+    assert told.stderr.count("\n") == 1
+
+
+def test_help_tells_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        load_settings(GatewayLike, ["--help"])
+    assert caught.value.code == 0
+    out = capsys.readouterr().out
+    for name in GatewayLike.model_fields:
+        assert f"--{name.replace('_', '-')}" in out
