@@ -15,9 +15,13 @@ from gateway.services.models import ModelService
 from gateway.services.tokenization import TokenizationService
 from gateway.settings import GatewaySettings
 from steeple.inference.v1 import (
+    embedding_service_pb2,
     embedding_service_pb2_grpc,
+    inference_service_pb2,
     inference_service_pb2_grpc,
+    model_service_pb2,
     model_service_pb2_grpc,
+    tokenization_service_pb2,
     tokenization_service_pb2_grpc,
 )
 from steeple_rpc.lifecycle import Lifecycle
@@ -25,9 +29,17 @@ from steeple_rpc.server import BindRefused, add_health, add_reflection, bind, ma
 from steeple_rpc.settings import USAGE_ERROR, load_settings
 from steeple_rpc.telemetry import configure_logging, logger
 
+# Read from the descriptors: reflection finds only what was imported, and the stubs of a service
+# do not import the file that defines it.
 SERVICES = tuple(
-    f"steeple.inference.v1.{name}Service"
-    for name in ("Inference", "Embedding", "Tokenization", "Model")
+    service.full_name
+    for file in (
+        inference_service_pb2,
+        embedding_service_pb2,
+        tokenization_service_pb2,
+        model_service_pb2,
+    )
+    for service in file.DESCRIPTOR.services_by_name.values()
 )
 
 

@@ -54,8 +54,12 @@ class Catalog:
             and engine.facts.tokenizer_fingerprint == tokenizer.fingerprint
         ]
 
-    def resolve(self, name: str) -> str:
+    def resolve(self, name: str, *, field: str = "model") -> str:
         """The served name that a request means; an empty one means the only model.
+
+        Args:
+            name: as the caller gave it.
+            field: where in the request.
 
         Raises:
             InvalidRequest: no name, and not exactly one model.
@@ -65,20 +69,26 @@ class Catalog:
         candidates = sorted(self.known_models)
         if not name and len(candidates) > 1:
             raise InvalidRequest(
-                f"model is required: {len(candidates)} models are served",
+                f"{field} is required: {len(candidates)} models are served",
                 reason="MODEL_REQUIRED",
-                field="model",
+                field=field,
             )
         model = name or (candidates[0] if candidates else "")
         if candidates and model not in self.known_models:
-            raise NotFound("no such model is served", reason="MODEL_NOT_FOUND", field="model")
+            raise NotFound("no such model is served", reason="MODEL_NOT_FOUND", field=field)
         if not self.is_served(model):
             raise self._why_not(model)
         return model
 
     def pick(self, model: str) -> EngineState:
-        """The least loaded engine of a model that `resolve` gave."""
+        """The least loaded engine of a model.
+
+        Raises:
+            Unavailable: there is none; it may have gone since `resolve`.
+        """
         engines = self.agreeing(model)
+        if not engines:
+            raise self._why_not(model)
         return engines[least_loaded([engine.load for engine in engines])]
 
     def max_live(self, model: str) -> int:

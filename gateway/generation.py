@@ -9,7 +9,7 @@ from gateway.clients.detokenizer import DetokenizeClient, Session, SessionOption
 from gateway.clients.engine import EngineClient, EngineRequest, EngineUpdate
 from gateway.output import Signal
 from gateway.values import EncodedPrompt, GenerationRequest
-from steeple_rpc.errors import EngineFault, ServiceError
+from steeple_rpc.errors import DeadlineExpired, EngineFault, ServiceError
 from steeple_rpc.outbox import Outbox
 
 _SIGNAL_BYTES = 64
@@ -36,6 +36,7 @@ class Generation:
         self._prompt = prompt
         self._model = model
         self._timeout_s = timeout_s
+        self._num_received = 0
 
     async def signals(
         self,
@@ -48,15 +49,21 @@ class Generation:
         Leaving in any way ends the request on the engine and closes the session.
 
         Raises:
-            ServiceError: the engine or the session failed, or the caller reads too slowly.
+            ServiceError: the engine or the session failed, the caller reads too slowly, or the
+                time is over.
         """
         outbox = Outbox[Signal](clock)
+        # The engine keeps the deadline; this is for a session that never ends.
+        expiry = asyncio.get_running_loop().call_later(
+            self._timeout_s, outbox.close, DeadlineExpired("the request took too long")
+        )
         session = detokenizer.open(self._session_options(), outbox)
         reading = asyncio.create_task(self._read(engine, session, outbox))
         try:
             async for batch in outbox.batches():
                 yield batch
         finally:
+            expiry.cancel()
             session.close()
             reading.cancel()
             await asyncio.wait({reading})
@@ -64,13 +71,14 @@ class Generation:
                 reading.result()
 
     async def _read(self, engine: EngineClient, session: Session, outbox: Outbox[Signal]) -> None:
-        """Carry the engine's updates over; its failure closes the outbox."""
+        """Carry the engine's updates over while they are wanted; its failure closes the outbox."""
         has_ended = False
         updates = engine.generate(self._engine_request(), self._timeout_s)
         try:
             async with aclosing(updates):
                 async for update in updates:
-                    outbox.put(update, _SIGNAL_BYTES)
+                    if not outbox.put(update, _SIGNAL_BYTES):
+                        break
                     self._push(session, update)
                     has_ended = update.finish_reason is not None
         except ServiceError as error:
@@ -83,10 +91,13 @@ class Generation:
     def _push(self, session: Session, update: EngineUpdate) -> None:
         is_last = update.finish_reason is not None
         token_ids = update.token_ids
+        # An end without tokens comes without a position.
+        position = update.first_position if token_ids else self._num_received
+        self._num_received = position + len(token_ids)
         if update.stop_token_id is not None and not self._request.include_stop_in_output:
             token_ids = token_ids[:-1]
         if token_ids or is_last:
-            session.push(update.first_position, token_ids, final=is_last)
+            session.push(position, token_ids, final=is_last)
 
     def _engine_request(self) -> EngineRequest:
         return EngineRequest(

@@ -88,7 +88,7 @@ class OutputFold:
         last = updates[-1]
         text = "".join(update.text for update in updates)
         tokens = tuple(token for update in updates for token in update.tokens)
-        withheld = self._withheld_token() if last.is_final else None
+        withheld = self._withheld_token(last)
         num_tokens = last.num_consumed + (withheld is not None)
         if withheld is not None and self._request.token_details:
             tokens += (Token(token_id=withheld, text=""),)
@@ -101,11 +101,14 @@ class OutputFold:
             events += [self._finished(last), self._usage(now)]
         return events
 
-    def _withheld_token(self) -> int | None:
-        """The end token that counts and has no text in the output."""
-        if self._end is None or self._request.include_stop_in_output:
+    def _withheld_token(self, last: TextUpdate) -> int | None:
+        """The end token that counts and has no text in the output.
+
+        What comes after a stop string is discarded and does not count: an end token too.
+        """
+        if not last.is_final or last.matched_stop is not None or self._end is None:
             return None
-        return self._end.stop_token_id
+        return None if self._request.include_stop_in_output else self._end.stop_token_id
 
     def _finished(self, last: TextUpdate) -> Finished:
         if last.matched_stop is not None:
@@ -117,7 +120,7 @@ class OutputFold:
 
     def _usage(self, now: float) -> Usage:
         start, end = self._start or EngineUpdate(), self._end
-        first = self._first_token_at or now
+        first = now if self._first_token_at is None else self._first_token_at
         return Usage(
             num_prompt_tokens=self._prompt.num_tokens,
             num_completion_tokens=self._num_tokens,

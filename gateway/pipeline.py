@@ -6,7 +6,6 @@ Leaving the scope in any way (done, stop string, client gone, deadline, error) c
 call and closes the session.
 """
 
-import math
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
@@ -71,7 +70,8 @@ class Pipeline:
         if self._is_draining:
             raise Unavailable("the gateway is draining", reason="DRAINING")
         arrival = self._clock()
-        deadline_s = min(deadline_s or math.inf, arrival + self._max_request_s)
+        latest = arrival + self._max_request_s
+        deadline_s = latest if deadline_s is None else min(deadline_s, latest)
         catalog = self._backends.catalog()
         model = catalog.resolve(request.model)
         with self._admission.permit(model, request.request_id, catalog.max_live(model)):

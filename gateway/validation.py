@@ -78,12 +78,17 @@ def _check_prompt(prompt: Prompt) -> None:
         case TokenPrompt(token_ids=()):
             raise InvalidRequest("the prompt is empty", reason="EMPTY_PROMPT", field="token_ids")
         case ChatPrompt():
-            _check_chat(prompt)
+            check_chat(prompt)
         case _:
             pass
 
 
-def _check_chat(prompt: ChatPrompt) -> None:
+def check_chat(prompt: ChatPrompt) -> None:
+    """Refuse a conversation that is empty or has too much of something.
+
+    Raises:
+        InvalidRequest: names the field, its limit and the value's size.
+    """
     _check_size("messages", len(prompt.messages), 1, MAX_MESSAGES)
     for index, message in enumerate(prompt.messages):
         _check_size(f"messages[{index}].parts", len(message.parts), 0, MAX_PARTS)

@@ -78,9 +78,18 @@ class Session:
 
 
 class DetokenizeClient:
-    """The gateway's stream. `run` keeps it open; sessions need it to be."""
+    """The gateway's stream. `run` keeps it open; sessions need it to be.
 
-    def __init__(self, channel: grpc.aio.Channel, clock: Callable[[], float]) -> None:
+    Args:
+        channel: to the tokenizer service.
+        clock: monotonic seconds.
+        pause_s: between the loss of a stream and the next one.
+    """
+
+    def __init__(
+        self, channel: grpc.aio.Channel, clock: Callable[[], float], *, pause_s: float = PAUSE_S
+    ) -> None:
+        self._pause_s = pause_s
         self._stub = tokenizer_service_pb2_grpc.TokenizerServiceStub(channel)
         self._clock = clock
         self._numbers = itertools.count(1)
@@ -134,7 +143,7 @@ class DetokenizeClient:
                 logger().warning("detokenize_stream_lost", code=error.code().name)
             finally:
                 self._lose()
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(self._pause_s)
 
     async def _converse(self, commands: Outbox[detokenize_pb2.SessionCommand]) -> None:
         call = self._stub.Detokenize(_requests(commands), wait_for_ready=True)
@@ -155,7 +164,7 @@ class DetokenizeClient:
             del self._sessions[update.session]
         if update.HasField("error"):
             updates.close(from_proto(update.error))
-        elif not updates.put(_text_update(update), _ITEM_BYTES + len(update.text)):
+        elif not updates.put(_text_update(update), _ITEM_BYTES + update.ByteSize()):
             self.forget(update.session)
         elif ended:
             updates.close()

@@ -51,17 +51,26 @@ class TokenizerClient:
         }
 
     async def encode(
-        self, model: str, text: str, *, max_tokens: int | None, timeout_s: float | None
+        self,
+        model: str,
+        text: str,
+        *,
+        max_tokens: int | None,
+        timeout_s: float | None,
+        add_special_tokens: bool = True,
     ) -> EncodedPrompt:
-        """A text's ids, with the special tokens that the model expects.
+        """A text's ids.
 
         Args:
             model: served name.
             text: not empty.
             max_tokens: refuse more ids than this; None = the service's own limit.
             timeout_s: the caller's patience.
+            add_special_tokens: with the special tokens that the model expects.
         """
-        item = tokenizer_service_pb2.EncodeInput(text=text, max_tokens=max_tokens)
+        item = tokenizer_service_pb2.EncodeInput(
+            text=text, max_tokens=max_tokens, add_special_tokens=add_special_tokens
+        )
         request = tokenizer_service_pb2.EncodeRequest(model=model, inputs=[item])
         reply = await unary(self._stub.Encode(request, timeout=_patience(timeout_s)), lost=LOST)
         (result,) = reply.results

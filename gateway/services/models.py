@@ -39,7 +39,7 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     ) -> model_service_pb2.GetModelResponse:
         """One model."""
         catalog = self._backends.catalog()
-        name = catalog.resolve(request.name)
+        name = catalog.resolve(request.name, field="name")
         return model_service_pb2.GetModelResponse(model=_model(catalog, name))
 
 

@@ -2,6 +2,7 @@
 
 from gateway import convert
 from gateway.backends import Backends
+from gateway.validation import check_chat
 from gateway.values import ChatPrompt
 from steeple.common.v1 import tokens_pb2
 from steeple.inference.v1 import tokenization_service_pb2, tokenization_service_pb2_grpc
@@ -56,11 +57,18 @@ class TokenizationService(tokenization_service_pb2_grpc.TokenizationServiceServi
         tokenizer = self._backends.tokenizer
         match item.WhichOneof("input"):
             case "text":
-                prompt = await tokenizer.encode(model, item.text, max_tokens=None, timeout_s=None)
+                prompt = await tokenizer.encode(
+                    model,
+                    item.text,
+                    max_tokens=None,
+                    timeout_s=None,
+                    add_special_tokens=_specials(item),
+                )
             case "chat":
                 if item.chat.tools:
                     raise Unsupported("chat.tools is not supported yet", field="chat.tools")
                 chat = ChatPrompt(messages=convert.from_messages(item.chat.messages))
+                check_chat(chat)
                 prompt = await tokenizer.render_chat(model, chat, max_tokens=None, timeout_s=None)
             case _:
                 raise InvalidRequest("input is required", field="input")
@@ -76,3 +84,7 @@ class TokenizationService(tokenization_service_pb2_grpc.TokenizationServiceServi
         except ServiceError as error:
             return tokenization_service_pb2.DetokenizeResult(error=status.to_proto(error))
         return tokenization_service_pb2.DetokenizeResult(text=text)
+
+
+def _specials(item: tokenization_service_pb2.TokenizeInput) -> bool:
+    return item.add_special_tokens if item.HasField("add_special_tokens") else True

@@ -1,0 +1,250 @@
+"""The one stream to the tokenizer service: commands out, text in, loss and drain told."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import pytest
+
+from gateway.clients.detokenizer import DetokenizeClient, SessionOptions, TextUpdate
+from gateway.values import Token
+from steeple.tokenizer.v1 import detokenize_pb2, tokenizer_service_pb2_grpc
+from steeple_rpc import status
+from steeple_rpc.channel import open_channel
+from steeple_rpc.context import Context
+from steeple_rpc.errors import InvalidRequest, ServiceError, Unavailable
+from steeple_rpc.outbox import Outbox
+from tests.support.servers import serving
+
+PATIENCE_S = 5.0
+OPTIONS = SessionOptions(
+    model="m",
+    prompt_tail_ids=(1, 2),
+    stop=("x",),
+    min_tokens=3,
+    skip_special_tokens=True,
+    include_stop_in_output=False,
+    token_texts=True,
+)
+
+
+@dataclass
+class Service(tokenizer_service_pb2_grpc.TokenizerServiceServicer):
+    """Hands every command to the test, and sends what the test wants sent."""
+
+    commands: asyncio.Queue[Any] = field(default_factory=asyncio.Queue)
+    answers: asyncio.Queue[Any] = field(default_factory=asyncio.Queue)
+    streams: asyncio.Queue[None] = field(default_factory=asyncio.Queue)
+
+    async def Detokenize(  # noqa: N802 - named by the contract
+        self, requests: AsyncIterator[detokenize_pb2.DetokenizeRequest], context: Context
+    ) -> AsyncIterator[detokenize_pb2.DetokenizeResponse]:
+        self.streams.put_nowait(None)
+        taking = asyncio.ensure_future(self._take(requests))
+        try:
+            while (answer := await self.answers.get()) is not None:
+                yield answer
+        finally:
+            taking.cancel()
+
+    async def _take(self, requests: AsyncIterator[detokenize_pb2.DetokenizeRequest]) -> None:
+        async for request in requests:
+            for command in request.commands:
+                self.commands.put_nowait(command)
+
+    async def command(self) -> Any:
+        async with asyncio.timeout(PATIENCE_S):
+            return await self.commands.get()
+
+    def send(self, session: int, **update: Any) -> None:
+        made = detokenize_pb2.SessionUpdate(session=session, **update)
+        self.answers.put_nowait(detokenize_pb2.DetokenizeResponse(updates=[made]))
+
+
+@dataclass
+class Harness:
+    """A client whose stream is up."""
+
+    client: DetokenizeClient
+    service: Service
+
+
+@asynccontextmanager
+async def harness_of(service: Service) -> AsyncIterator[Harness]:
+    def add(server: grpc.aio.Server) -> None:
+        tokenizer_service_pb2_grpc.add_TokenizerServiceServicer_to_server(service, server)
+
+    clock = asyncio.get_running_loop().time
+    async with serving(add) as served, open_channel(served.address) as channel:
+        client = DetokenizeClient(channel, clock, pause_s=0.0)
+        running = asyncio.ensure_future(client.run())
+        await asyncio.wait({running}, timeout=0)
+        try:
+            yield Harness(client, service)
+        finally:
+            running.cancel()
+            await asyncio.wait({running})
+
+
+@pytest.fixture
+async def harness() -> AsyncIterator[Harness]:
+    service = Service()  # type: ignore[abstract] # the other RPCs are not called
+    async with harness_of(service) as harness:
+        yield harness
+
+
+def outbox() -> Outbox[TextUpdate]:
+    return Outbox[TextUpdate](asyncio.get_running_loop().time)
+
+
+async def batch(outbox: Outbox[TextUpdate]) -> list[TextUpdate]:
+    """The next batch."""
+    batches = outbox.batches()
+    async with asyncio.timeout(PATIENCE_S):
+        return await anext(batches)
+
+
+async def rest(outbox: Outbox[TextUpdate]) -> list[TextUpdate]:
+    async with asyncio.timeout(PATIENCE_S):
+        return [update async for batch in outbox.batches() for update in batch]
+
+
+async def end(outbox: Outbox[TextUpdate]) -> ServiceError:
+    with pytest.raises(ServiceError) as caught:
+        await rest(outbox)
+    return caught.value
+
+
+async def test_a_session_opens_with_all_that_was_asked_for(harness: Harness) -> None:
+    harness.client.open(OPTIONS, outbox())
+    opened = (await harness.service.command()).open
+    assert (opened.model, list(opened.prompt_tail_ids), list(opened.stop)) == ("m", [1, 2], ["x"])
+    assert (opened.min_tokens, opened.skip_special_tokens) == (3, True)
+    assert (opened.include_stop_in_output, opened.token_texts) == (False, True)
+
+
+async def test_ids_are_pushed_with_their_position(harness: Harness) -> None:
+    session = harness.client.open(OPTIONS, outbox())
+    session.push(0, (5, 6), final=False)
+    session.push(2, (), final=True)
+    await harness.service.command()
+    first, last = [(await harness.service.command()).push for _ in range(2)]
+    assert (first.first_position, list(first.ids), first.final) == (0, [5, 6], False)
+    assert (last.first_position, list(last.ids), last.final) == (2, [], True)
+
+
+async def test_text_reaches_its_own_session_until_its_end(harness: Harness) -> None:
+    boxes = [outbox(), outbox()]
+    for box in boxes:
+        harness.client.open(OPTIONS, box)
+    numbers = [(await harness.service.command()).session for _ in boxes]
+    harness.service.send(numbers[1], text="b", ids_consumed=1, tokens=[{"id": 5, "text": "b"}])
+    harness.service.send(numbers[0], text="a", ids_consumed=2, final=True)
+    harness.service.send(numbers[1], text="c", ids_consumed=3, matched_stop="x")
+    assert await rest(boxes[0]) == [TextUpdate(text="a", num_consumed=2, is_final=True)]
+    assert await rest(boxes[1]) == [
+        TextUpdate(text="b", num_consumed=1, tokens=(Token(token_id=5, text="b"),)),
+        TextUpdate(text="c", num_consumed=3, matched_stop="x"),
+    ]
+    assert harness.client.num_sessions == 0
+
+
+async def test_a_session_that_failed_ends_with_the_services_error(harness: Harness) -> None:
+    box = outbox()
+    harness.client.open(OPTIONS, box)
+    number = (await harness.service.command()).session
+    wrong = InvalidRequest("id 9 is out of range", reason="TOKEN_OUT_OF_RANGE", field="ids")
+    harness.service.send(number, error=status.to_proto(wrong))
+    error = await end(box)
+    assert isinstance(error, InvalidRequest)
+    assert vars(error) == vars(wrong)
+    assert harness.client.num_sessions == 0
+
+
+async def test_closing_is_told_once_and_only_while_open(harness: Harness) -> None:
+    """The service forgets a session by itself when it ends; one more word would be wrong."""
+    ended, left = outbox(), outbox()
+    first = harness.client.open(OPTIONS, ended)
+    second = harness.client.open(OPTIONS, left)
+    number = (await harness.service.command()).session
+    await harness.service.command()
+    harness.service.send(number, final=True)
+    await rest(ended)
+    first.close()
+    second.close()
+    second.close()
+    closing = await harness.service.command()
+    assert closing.WhichOneof("command") == "close"
+    assert closing.session == number + 1
+    assert harness.service.commands.empty()
+    assert harness.client.num_sessions == 0
+
+
+async def test_text_for_a_session_that_was_left_goes_nowhere(harness: Harness) -> None:
+    left, other = outbox(), outbox()
+    harness.client.open(OPTIONS, left).close()
+    harness.client.open(OPTIONS, other)
+    harness.service.send(1, text="late", ids_consumed=1)
+    harness.service.send(2, text="a", ids_consumed=1)
+    assert [update.text for update in await batch(other)] == ["a"]
+    left.close()
+    assert await rest(left) == []
+
+
+async def test_a_reader_that_is_too_slow_loses_its_session(harness: Harness) -> None:
+    box = Outbox[TextUpdate](asyncio.get_running_loop().time, max_bytes=10)
+    harness.client.open(OPTIONS, box)
+    number = (await harness.service.command()).session
+    harness.service.send(number, text="x" * 50, ids_consumed=1)
+    assert (await end(box)).reason == "CLIENT_TOO_SLOW"
+    assert (await harness.service.command()).WhichOneof("command") == "close"
+    assert harness.client.num_sessions == 0
+
+
+async def test_sessions_of_a_lost_stream_end_and_a_new_stream_serves_new_ones(
+    harness: Harness,
+) -> None:
+    await harness.service.streams.get()
+    box = outbox()
+    harness.client.open(OPTIONS, box)
+    await harness.service.command()
+    harness.service.answers.put_nowait(None)
+    error = await end(box)
+    assert isinstance(error, Unavailable)
+    assert error.reason == "TOKENIZER_LOST"
+    assert harness.client.num_sessions == 0
+    async with asyncio.timeout(PATIENCE_S):
+        await harness.service.streams.get()
+    again = outbox()
+    harness.client.open(OPTIONS, again)
+    number = (await harness.service.command()).session
+    assert number == 2
+    harness.service.send(number, text="a", final=True)
+    assert [update.text for update in await rest(again)] == ["a"]
+
+
+async def test_a_service_that_drains_gets_no_new_sessions_and_finishes_the_old(
+    harness: Harness,
+) -> None:
+    box = outbox()
+    harness.client.open(OPTIONS, box)
+    number = (await harness.service.command()).session
+    draining = detokenize_pb2.DetokenizeResponse(draining=True)
+    harness.service.answers.put_nowait(draining)
+    harness.service.send(number, text="a", ids_consumed=1)
+    await batch(box)
+    with pytest.raises(Unavailable):
+        harness.client.open(OPTIONS, outbox())
+    harness.service.send(number, text="b", ids_consumed=2, final=True)
+    assert [update.text for update in await rest(box)] == ["b"]
+
+
+async def test_without_a_stream_no_session_opens() -> None:
+    async with open_channel("127.0.0.1:1") as channel:
+        client = DetokenizeClient(channel, asyncio.get_running_loop().time)
+        with pytest.raises(Unavailable) as caught:
+            client.open(OPTIONS, outbox())
+    assert caught.value.reason == "TOKENIZER_LOST"

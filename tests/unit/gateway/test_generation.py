@@ -1,0 +1,222 @@
+"""One output between an engine and a detokenize session, both scripted."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+
+from gateway.clients.detokenizer import TextUpdate
+from gateway.clients.engine import EngineUpdate
+from gateway.generation import Generation
+from gateway.output import Signal
+from gateway.values import EncodedPrompt, FinishReason
+from steeple_rpc.errors import (
+    DeadlineExpired,
+    EngineFault,
+    InvalidRequest,
+    Overloaded,
+    ServiceError,
+    Unavailable,
+)
+from steeple_rpc.outbox import MAX_WAIT_S
+from tests.support.gateway_fakes import (
+    EOS,
+    MODEL,
+    FakeDetokenizer,
+    FakeEngine,
+    ended,
+    first,
+    generation_request,
+    tokens,
+)
+
+PROMPT = EncodedPrompt(token_ids=(10, 11, 12), tail_start=1)
+LONG_S = 60.0
+
+
+class Clock:
+    """Stands still until it is set."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def signals(
+    engine: FakeEngine,
+    detokenizer: FakeDetokenizer,
+    *,
+    timeout_s: float = LONG_S,
+    clock: Clock | None = None,
+    **request: Any,
+) -> Any:
+    """The output's batches of signals; a generator."""
+    generation = Generation(generation_request(**request), PROMPT, MODEL, timeout_s)
+    return generation.signals(engine, detokenizer, clock or Clock())  # type: ignore[arg-type] # fakes
+
+
+async def all_of(batches: Any) -> list[Signal]:
+    async with aclosing(batches):
+        return [signal async for batch in batches for signal in batch]
+
+
+def texts(signals: list[Signal]) -> str:
+    return "".join(signal.text for signal in signals if isinstance(signal, TextUpdate))
+
+
+async def test_ids_go_in_and_text_comes_out_until_the_end() -> None:
+    engine = FakeEngine([first(), tokens(0, 5), ended(1, 6)])
+    detokenizer = FakeDetokenizer()
+    got = await all_of(signals(engine, detokenizer))
+    assert texts(got) == "<5><6>"
+    assert isinstance(got[-1], TextUpdate)
+    assert got[-1].is_final
+    (session,) = detokenizer.sessions
+    assert session.pushes == [(0, (5,), False), (1, (6,), True)]
+    assert session.is_closed
+    assert engine.num_running == 0
+
+
+async def test_the_engine_gets_ids_and_no_stop_strings() -> None:
+    engine, detokenizer = FakeEngine([ended(0, 5)]), FakeDetokenizer()
+    stopping = {"max_tokens": 4}
+    await all_of(signals(engine, detokenizer, stopping=stopping, stop=("x",), min_tokens=2))
+    (request,) = engine.requests
+    assert request.prompt_token_ids == PROMPT.token_ids
+    assert (request.model, request.sampling, request.stopping) == (MODEL, {"seed": 7}, stopping)
+    assert engine.timeouts == [LONG_S]
+    (session,) = detokenizer.sessions
+    assert session.options.prompt_tail_ids == (11, 12)
+    assert (session.options.stop, session.options.min_tokens) == (("x",), 2)
+
+
+async def test_the_engines_id_of_a_request_is_new_each_time() -> None:
+    """Callers may use an id again; a dying engine must not take one request for another."""
+    engine = FakeEngine([ended(0, 5)])
+    for _ in range(2):
+        await all_of(signals(engine, FakeDetokenizer()))
+    ids = [request.request_id for request in engine.requests]
+    assert len(set(ids)) == 2
+    assert all(request_id.endswith("/0#1") for request_id in ids)
+
+
+async def test_an_end_token_has_no_text_unless_asked_for() -> None:
+    end = ended(0, 5, EOS, reason=FinishReason.EOS, stop_token_id=EOS)
+    for include, pushed in ((False, (5,)), (True, (5, EOS))):
+        detokenizer = FakeDetokenizer()
+        await all_of(signals(FakeEngine([end]), detokenizer, include_stop_in_output=include))
+        assert detokenizer.sessions[0].pushes == [(0, pushed, True)]
+
+
+async def test_an_end_without_tokens_comes_at_the_position_that_was_reached() -> None:
+    """An aborted request's last message has no ids and so no position: no gap is seen."""
+    end = EngineUpdate(finish_reason=FinishReason.ABORTED)
+    detokenizer = FakeDetokenizer()
+    got = await all_of(signals(FakeEngine([first(), tokens(0, 5, 6), end]), detokenizer))
+    assert detokenizer.sessions[0].pushes[-1] == (2, (), True)
+    assert texts(got) == "<5><6>"
+
+
+async def test_a_stop_string_ends_the_engines_call() -> None:
+    """What the engine still produces nobody wants."""
+    engine = FakeEngine([first(), tokens(0, 5), tokens(1, 6), tokens(2, 7)], hangs=True)
+    got = await all_of(signals(engine, FakeDetokenizer(stop_at=6)))
+    assert texts(got) == "<5>"
+    assert isinstance(got[-1], TextUpdate)
+    assert got[-1].matched_stop == "STOP"
+    assert engine.num_running == 0
+
+
+async def test_leaving_early_ends_the_engines_call_and_the_session() -> None:
+    engine, detokenizer = FakeEngine([first(), tokens(0, 5)], hangs=True), FakeDetokenizer()
+    batches = signals(engine, detokenizer)
+    await anext(batches)
+    assert engine.num_running == 1
+    await batches.aclose()
+    assert engine.num_running == 0
+    assert detokenizer.sessions[0].is_closed
+
+
+async def test_cancelling_ends_the_engines_call_and_the_session() -> None:
+    engine, detokenizer = FakeEngine([first()], hangs=True), FakeDetokenizer()
+    reading = asyncio.ensure_future(all_of(signals(engine, detokenizer)))
+    await engine.entered.wait()
+    reading.cancel()
+    await asyncio.wait({reading})
+    assert reading.cancelled()
+    assert engine.num_running == 0
+    assert detokenizer.sessions[0].is_closed
+
+
+@pytest.mark.parametrize(
+    "error", [Overloaded("full", reason="QUEUE_FULL"), Unavailable("gone", reason="ENGINE_LOST")]
+)
+async def test_an_error_of_the_engines_is_told_as_it_is(error: ServiceError) -> None:
+    detokenizer = FakeDetokenizer()
+    with pytest.raises(type(error)) as caught:
+        await all_of(signals(FakeEngine([first(), tokens(0, 5)], error=error), detokenizer))
+    assert caught.value is error
+    assert detokenizer.sessions[0].is_closed
+
+
+async def test_text_before_an_error_is_delivered() -> None:
+    engine = FakeEngine([first(), tokens(0, 5)], error=Unavailable("gone"))
+    batches = signals(engine, FakeDetokenizer())
+    assert texts(list(await anext(batches))) == "<5>"
+    with pytest.raises(Unavailable):
+        await anext(batches)
+
+
+async def test_a_stream_that_ends_without_a_reason_is_the_engines_fault() -> None:
+    with pytest.raises(EngineFault) as caught:
+        await all_of(signals(FakeEngine([first(), tokens(0, 5)]), FakeDetokenizer()))
+    assert caught.value.reason == "BAD_ENGINE"
+
+
+async def test_a_gap_in_the_engines_tokens_is_noticed() -> None:
+    engine = FakeEngine([first(), tokens(0, 5), tokens(2, 7)], hangs=True)
+    with pytest.raises(InvalidRequest, match="gap"):
+        await all_of(signals(engine, FakeDetokenizer()))
+    assert engine.num_running == 0
+
+
+async def test_a_fault_of_ours_is_not_swallowed() -> None:
+    engine = FakeEngine([first()], error=ZeroDivisionError("ours"))
+    with pytest.raises(ZeroDivisionError, match="ours"):
+        await all_of(signals(engine, FakeDetokenizer()))
+
+
+async def test_no_engine_is_asked_while_nobody_can_decode() -> None:
+    engine = FakeEngine([ended(0, 5)])
+    detokenizer = FakeDetokenizer(error=Unavailable("away", reason="TOKENIZER_LOST"))
+    with pytest.raises(Unavailable, match="away"):
+        await all_of(signals(engine, detokenizer))
+    assert engine.requests == []
+
+
+async def test_a_session_that_never_ends_is_over_in_time() -> None:
+    """The engine keeps its deadline; a tokenizer service that hangs has none of its own."""
+    engine = FakeEngine([first(), ended(0, 5)])
+    with pytest.raises(DeadlineExpired):
+        await all_of(signals(engine, FakeDetokenizer(answers=False), timeout_s=0.01))
+
+
+async def test_a_caller_who_reads_too_slowly_costs_the_engine_nothing_more() -> None:
+    """Once something has waited for too long, no further token is asked for."""
+    clock = Clock()
+    engine = FakeEngine(_slowing(clock))
+    with pytest.raises(Overloaded) as caught:
+        await all_of(signals(engine, FakeDetokenizer(), clock=clock))
+    assert caught.value.reason == "CLIENT_TOO_SLOW"
+    assert engine.num_running == 0
+
+
+def _slowing(clock: Clock) -> Iterator[EngineUpdate]:
+    yield first()
+    yield tokens(0, 5)
+    clock.now += MAX_WAIT_S + 1
+    yield tokens(1, 6)
+    raise AssertionError("the engine was asked for more")

@@ -1,0 +1,397 @@
+"""The engine and the tokenizer service as the gateway calls and follows them."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import pytest
+
+from gateway.clients.engine import EngineClient, EngineRequest, EngineUpdate
+from gateway.clients.tokenizer import TokenizerClient, TokenizerFacts
+from gateway.upstreams import Engine
+from gateway.values import ChatMessage, ChatPrompt, FinishReason, ToolCall
+from steeple.common.v1 import chat_pb2 as common_chat_pb2
+from steeple.common.v1 import finish_reason_pb2, sampling_pb2
+from steeple.engine.v1 import engine_service_pb2_grpc, generate_pb2, info_pb2
+from steeple.tokenizer.v1 import tokenizer_service_pb2, tokenizer_service_pb2_grpc
+from steeple_rpc import status
+from steeple_rpc.channel import open_channel
+from steeple_rpc.context import Context
+from steeple_rpc.errors import (
+    DeadlineExpired,
+    EngineFault,
+    InvalidRequest,
+    Overloaded,
+    ServiceError,
+    Unavailable,
+)
+from steeple_rpc.lifecycle import Lifecycle
+from tests.support.servers import Serving, serving
+
+PATIENCE_S = 5.0
+REQUEST = EngineRequest(
+    request_id="r",
+    model="m",
+    prompt_token_ids=(1, 2),
+    sampling={"seed": 7, "temperature": 0.0},
+    stopping={"max_tokens": 4, "stop_token_ids": (9,)},
+)
+INFO = info_pb2.GetEngineInfoResponse(
+    instance_id="i",
+    model="m",
+    max_model_len=100,
+    max_num_seqs=4,
+    block_size=16,
+    num_blocks=10,
+    default_sampling=sampling_pb2.SamplingParams(temperature=0.5),
+    geometry=info_pb2.Geometry(scheduler="continuous"),
+)
+
+
+@dataclass
+class Engines(engine_service_pb2_grpc.EngineServiceServicer):
+    """EngineService by script."""
+
+    responses: list[generate_pb2.GenerateResponse] = field(default_factory=list)
+    error: ServiceError | None = None
+    hangs: bool = False
+    requests: list[generate_pb2.GenerateRequest] = field(default_factory=list)
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        engine_service_pb2_grpc.add_EngineServiceServicer_to_server(self, server)
+
+    async def Generate(  # noqa: N802 - named by the contract
+        self, request: generate_pb2.GenerateRequest, context: Context
+    ) -> AsyncIterator[generate_pb2.GenerateResponse]:
+        self.requests.append(request)
+        try:
+            for response in self.responses:
+                yield response
+            if self.error is not None:
+                raise self.error
+            if self.hangs:
+                await asyncio.Event().wait()
+        finally:
+            self.left.set()
+
+    async def GetEngineInfo(  # noqa: N802 - named by the contract
+        self, request: info_pb2.GetEngineInfoRequest, context: Context
+    ) -> info_pb2.GetEngineInfoResponse:
+        return INFO
+
+    async def GetLoad(  # noqa: N802 - named by the contract
+        self, request: info_pb2.GetLoadRequest, context: Context
+    ) -> info_pb2.GetLoadResponse:
+        return info_pb2.GetLoadResponse(num_running=2, num_waiting=3)
+
+
+@dataclass
+class Tokenizers(tokenizer_service_pb2_grpc.TokenizerServiceServicer):
+    """TokenizerService by script."""
+
+    requests: list[Any] = field(default_factory=list)
+    error: ServiceError | None = None
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        tokenizer_service_pb2_grpc.add_TokenizerServiceServicer_to_server(self, server)
+
+    async def Encode(  # noqa: N802 - named by the contract
+        self, request: tokenizer_service_pb2.EncodeRequest, context: Context
+    ) -> tokenizer_service_pb2.EncodeResponse:
+        self.requests.append(request)
+        response = tokenizer_service_pb2.EncodeResponse()
+        if self.error is None:
+            response.results.add().prompt.ids.extend([1, 2, 3])
+            response.results[0].prompt.tail_start = 1
+        else:
+            response.results.add().error.CopyFrom(status.to_proto(self.error))
+        return response
+
+    async def RenderChat(  # noqa: N802 - named by the contract
+        self, request: tokenizer_service_pb2.RenderChatRequest, context: Context
+    ) -> tokenizer_service_pb2.RenderChatResponse:
+        self.requests.append(request)
+        if self.error is not None:
+            raise self.error
+        prompt = tokenizer_service_pb2.EncodedPrompt(ids=[4], tail_start=0)
+        return tokenizer_service_pb2.RenderChatResponse(prompt=prompt)
+
+    async def Decode(  # noqa: N802 - named by the contract
+        self, request: tokenizer_service_pb2.DecodeRequest, context: Context
+    ) -> tokenizer_service_pb2.DecodeResponse:
+        self.requests.append(request)
+        response = tokenizer_service_pb2.DecodeResponse()
+        if self.error is None:
+            response.results.add(text="abc")
+        else:
+            response.results.add().error.CopyFrom(status.to_proto(self.error))
+        return response
+
+    async def GetTokenizerInfo(  # noqa: N802 - named by the contract
+        self, request: tokenizer_service_pb2.GetTokenizerInfoRequest, context: Context
+    ) -> tokenizer_service_pb2.GetTokenizerInfoResponse:
+        info = tokenizer_service_pb2.TokenizerInfo(
+            model="m", vocab_size=9, tokenizer_fingerprint="f", has_chat_template=True
+        )
+        return tokenizer_service_pb2.GetTokenizerInfoResponse(tokenizers=[info])
+
+
+@pytest.fixture
+def engines() -> Engines:
+    return Engines()  # type: ignore[abstract] # the other RPCs are not called
+
+
+@pytest.fixture
+def tokenizers() -> Tokenizers:
+    return Tokenizers()  # type: ignore[abstract] # the other RPCs are not called
+
+
+@pytest.fixture
+async def served(engines: Engines, tokenizers: Tokenizers) -> AsyncIterator[Serving]:
+    async with serving(engines.add_to, tokenizers.add_to) as served:
+        yield served
+
+
+@pytest.fixture
+async def engine(served: Serving) -> AsyncIterator[EngineClient]:
+    async with open_channel(served.address) as channel:
+        yield EngineClient(channel)
+
+
+@pytest.fixture
+async def tokenizer(served: Serving) -> AsyncIterator[TokenizerClient]:
+    async with open_channel(served.address) as channel:
+        yield TokenizerClient(channel)
+
+
+async def updates_of(engine: EngineClient, timeout_s: float | None = None) -> list[EngineUpdate]:
+    async with aclosing(engine.generate(REQUEST, timeout_s)) as updates:
+        return [update async for update in updates]
+
+
+async def refusal(call: Any) -> ServiceError:
+    with pytest.raises(ServiceError) as caught:
+        await call
+    return caught.value
+
+
+async def test_what_an_engine_serves_becomes_facts(engine: EngineClient) -> None:
+    facts = await engine.facts()
+    assert (facts.instance_id, facts.model, facts.scheduler) == ("i", "m", "continuous")
+    assert (facts.kv_tokens, facts.max_concurrency) == (160, 1.6)
+    assert facts.default_sampling == {"temperature": 0.5}
+    assert await engine.num_requests() == 5
+
+
+async def test_a_request_travels_whole(engine: EngineClient, engines: Engines) -> None:
+    await updates_of(engine)
+    (request,) = engines.requests
+    assert (request.request_id, request.model) == ("r", "m")
+    assert list(request.prompt_token_ids) == [1, 2]
+    assert request.sampling == sampling_pb2.SamplingParams(seed=7, temperature=0.0)
+    assert request.stopping == sampling_pb2.StoppingParams(max_tokens=4, stop_token_ids=[9])
+
+
+async def test_an_engines_messages_become_updates(engine: EngineClient, engines: Engines) -> None:
+    start = generate_pb2.GenerateResponse(
+        started=generate_pb2.Started(
+            sampling=sampling_pb2.SamplingParams(seed=7),
+            stopping=sampling_pb2.StoppingParams(max_tokens=4),
+            cached_prompt_tokens=1,
+            queue_ns=2,
+        )
+    )
+    delta = generate_pb2.GenerateResponse(
+        delta=generate_pb2.TokenDelta(first_position=0, token_ids=[5, 0])
+    )
+    delta.finished.CopyFrom(
+        generate_pb2.Finished(
+            finish_reason=finish_reason_pb2.FINISH_REASON_EOS,
+            stop_token_id=0,
+            prefill_ns=3,
+            decode_ns=4,
+        )
+    )
+    engines.responses = [start, delta]
+    assert await updates_of(engine) == [
+        EngineUpdate(
+            is_first=True,
+            sampling={"seed": 7},
+            stopping={"max_tokens": 4},
+            num_cached_prompt_tokens=1,
+            queue_ns=2,
+        ),
+        EngineUpdate(
+            token_ids=(5, 0),
+            finish_reason=FinishReason.EOS,
+            stop_token_id=0,
+            prefill_ns=3,
+            decode_ns=4,
+        ),
+    ]
+
+
+async def test_an_end_without_a_stop_token_names_none(
+    engine: EngineClient, engines: Engines
+) -> None:
+    """Token 0 is a token: unset is told apart from it."""
+    reason = finish_reason_pb2.FINISH_REASON_MAX_TOKENS
+    finished = generate_pb2.Finished(finish_reason=reason)
+    engines.responses = [generate_pb2.GenerateResponse(finished=finished)]
+    (update,) = await updates_of(engine)
+    assert update.stop_token_id is None
+    assert update.finish_reason is FinishReason.MAX_TOKENS
+
+
+async def test_an_engines_own_refusal_is_told_as_it_is(
+    engine: EngineClient, engines: Engines
+) -> None:
+    engines.error = Overloaded("full", reason="QUEUE_FULL", retry_after_s=1.0)
+    error = await refusal(updates_of(engine))
+    assert isinstance(error, Overloaded)
+    assert vars(error) == vars(engines.error)
+
+
+async def test_a_fault_inside_the_engine_is_ours_to_the_caller(
+    engine: EngineClient, engines: Engines
+) -> None:
+    engines.error = EngineFault("internal error 1")
+    assert isinstance(await refusal(updates_of(engine)), EngineFault)
+
+
+async def test_an_engine_that_stops_under_a_stream_is_lost(
+    served: Serving, engine: EngineClient, engines: Engines
+) -> None:
+    started = generate_pb2.Started()
+    engines.responses, engines.hangs = [generate_pb2.GenerateResponse(started=started)], True
+    async with aclosing(engine.generate(REQUEST, None)) as updates:
+        assert (await anext(updates)).is_first
+        await served.server.stop(0)
+        error = await refusal(anext(updates))
+    assert isinstance(error, Unavailable)
+    assert error.reason == "ENGINE_LOST"
+
+
+async def test_an_engine_that_is_not_there_is_lost() -> None:
+    async with open_channel("127.0.0.1:1") as channel:
+        for call in (EngineClient(channel).facts(), updates_of(EngineClient(channel))):
+            error = await refusal(call)
+            assert isinstance(error, Unavailable)
+            assert error.reason == "ENGINE_LOST"
+
+
+async def test_a_deadline_is_kept(engine: EngineClient, engines: Engines) -> None:
+    engines.hangs = True
+    error = await refusal(updates_of(engine, 0.05))
+    assert isinstance(error, DeadlineExpired)
+    assert error.reason == DeadlineExpired.default_reason
+
+
+async def test_leaving_a_stream_ends_it_on_the_engine(
+    engine: EngineClient, engines: Engines
+) -> None:
+    started = generate_pb2.Started()
+    engines.responses, engines.hangs = [generate_pb2.GenerateResponse(started=started)], True
+    updates: AsyncGenerator[EngineUpdate, None] = engine.generate(REQUEST, None)
+    await anext(updates)
+    await updates.aclose()
+    async with asyncio.timeout(PATIENCE_S):
+        await engines.left.wait()
+
+
+async def test_tokenizers_become_facts_by_model(tokenizer: TokenizerClient) -> None:
+    expected = TokenizerFacts(fingerprint="f", vocab_size=9, has_chat_template=True)
+    assert await tokenizer.facts() == {"m": expected}
+
+
+async def test_a_text_is_encoded_as_asked(
+    tokenizer: TokenizerClient, tokenizers: Tokenizers
+) -> None:
+    prompt = await tokenizer.encode("m", "abc", max_tokens=7, timeout_s=None)
+    assert (prompt.token_ids, prompt.tail_start) == ((1, 2, 3), 1)
+    await tokenizer.encode("m", "abc", max_tokens=None, timeout_s=1.0, add_special_tokens=False)
+    (limited,), (free,) = (request.inputs for request in tokenizers.requests)
+    assert (limited.text, limited.max_tokens, limited.add_special_tokens) == ("abc", 7, True)
+    assert not free.HasField("max_tokens")
+    assert free.add_special_tokens is False
+
+
+async def test_a_conversation_travels_whole(
+    tokenizer: TokenizerClient, tokenizers: Tokenizers
+) -> None:
+    call = ToolCall(call_id="c", name="add", arguments_json="{}")
+    turns = (
+        ChatMessage(role="user", parts=("a", "b"), name="ann"),
+        ChatMessage(role="assistant", parts=(), tool_calls=(call,), reasoning="hm"),
+        ChatMessage(role="tool", parts=("4",), tool_call_id="c"),
+    )
+    chat = ChatPrompt(messages=turns, template_args={"k": "v"}, continue_final_message=True)
+    prompt = await tokenizer.render_chat("m", chat, max_tokens=5, timeout_s=None)
+    assert prompt.token_ids == (4,)
+    (request,) = tokenizers.requests
+    assert [m.role for m in request.messages] == [
+        common_chat_pb2.ROLE_USER,
+        common_chat_pb2.ROLE_ASSISTANT,
+        common_chat_pb2.ROLE_TOOL,
+    ]
+    user, assistant, tool = request.messages
+    assert ([part.text for part in user.parts], user.name) == (["a", "b"], "ann")
+    assert not user.HasField("reasoning")
+    assert (assistant.tool_calls[0].id, assistant.reasoning) == ("c", "hm")
+    assert tool.tool_call_id == "c"
+    assert dict(request.template_args) == {"k": "v"}
+    assert (request.continue_final_message, request.max_tokens) == (True, 5)
+
+
+async def test_ids_are_decoded_as_asked(tokenizer: TokenizerClient, tokenizers: Tokenizers) -> None:
+    assert await tokenizer.decode("m", (1, 2), skip_special_tokens=False) == "abc"
+    (request,) = tokenizers.requests
+    assert (list(request.inputs[0].ids), request.skip_special_tokens) == ([1, 2], False)
+
+
+async def test_an_items_error_is_raised(tokenizer: TokenizerClient, tokenizers: Tokenizers) -> None:
+    """Errors are per item on the wire; a call for one item has one error."""
+    tokenizers.error = InvalidRequest("too long", reason="PROMPT_TOO_LONG", field="text")
+    chat = ChatPrompt(messages=())
+    for call in (
+        tokenizer.encode("m", "abc", max_tokens=1, timeout_s=None),
+        tokenizer.render_chat("m", chat, max_tokens=1, timeout_s=None),
+        tokenizer.decode("m", (1,), skip_special_tokens=True),
+    ):
+        error = await refusal(call)
+        assert isinstance(error, InvalidRequest)
+        assert (error.reason, error.field) == ("PROMPT_TOO_LONG", "text")
+
+
+async def test_an_engine_is_followed_while_it_serves(served: Serving) -> None:
+    """No facts before it is ready, facts while it is, none after; each change is told."""
+    lifecycle = Lifecycle(served.health)
+    await lifecycle.start()
+    changed = asyncio.Event()
+    engine = Engine(served.address, changed.set)
+    following = asyncio.ensure_future(engine.follow())
+    try:
+        assert engine.facts is None
+        for ready in (True, False):
+            await lifecycle.set_ready(ready=ready)
+            async with asyncio.timeout(PATIENCE_S):
+                await changed.wait()
+            changed.clear()
+            assert (engine.facts is not None) is ready
+    finally:
+        following.cancel()
+        await asyncio.wait({following})
+        await engine.close()
+
+
+async def test_live_requests_are_counted_while_they_run(served: Serving) -> None:
+    engine = Engine(served.address, lambda: None)
+    with engine.counted(), engine.counted():
+        assert engine.load.num_here == 2
+        assert engine.load.num_reported is None
+    assert engine.load.num_here == 0
+    await engine.close()
