@@ -1,7 +1,7 @@
 """`steeple chat`: answer one text, or talk."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated
 
 import typer
@@ -9,7 +9,7 @@ import typer
 from steeple_cli import options as cli
 from steeple_cli.printing import print_json, print_text
 from steeple_cli.target import TARGET, Target, connected
-from steeple_client import Client, GenerateOptions, Message, assistant, user
+from steeple_client import Client, Event, GenerateOptions, Message, assistant, user
 from steeple_client import system as system_message
 
 
@@ -42,19 +42,24 @@ def chat(  # noqa: PLR0913 - one parameter per option of the command
         timeout_s=timeout,
     )
     opening = [system_message(system)] if system else []
+    show = print_json if json else print_text
     with connected(target) as client:
         if text is None:
-            _converse(client, opening, options)
+            _converse(client, opening, options, show)
         else:
-            events = client.chat_stream([*opening, user(text)], **options)
-            (print_json if json else print_text)(events)
+            show(client.chat_stream([*opening, user(text)], **options))
 
 
-def _converse(client: Client, messages: list[Message], options: GenerateOptions) -> None:
+def _converse(
+    client: Client,
+    messages: list[Message],
+    options: GenerateOptions,
+    show: Callable[[Iterable[Event]], str],
+) -> None:
     """Turn by turn until the end of input."""
     for line in _lines():
         messages.append(user(line))
-        answer = print_text(client.chat_stream(messages, **options))
+        answer = show(client.chat_stream(messages, **options))
         messages.append(assistant(answer))
 
 

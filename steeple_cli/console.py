@@ -37,8 +37,9 @@ class ServeConsole:
 
     def stop_loading(self) -> None:
         """Remove the bar. Idempotent."""
-        self._progress.stop()
-        self._task = None
+        if self._task is not None:
+            self._progress.stop()
+            self._task = None
 
     def log(self, service: str, event: LogEvent) -> None:
         """Show one event of a service."""

@@ -36,7 +36,7 @@ def demo() -> None:
 
 async def _demonstrate() -> str:
     """Serve while one question is asked; the answer."""
-    listen = f"127.0.0.1:{_free_port()}"
+    listen = f"127.0.0.1:{free_port()}"
     plan = ServePlan(
         model_dir=find_model(None),
         model_name="demo",
@@ -75,7 +75,7 @@ async def _ask(listen: str, ready: asyncio.Event) -> str:
         return "".join(texts)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A loopback port that nobody has now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

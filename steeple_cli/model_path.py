@@ -19,13 +19,14 @@ def find_model(model: str | None) -> Path:
 
         return model_dir()
     directory = Path(model).expanduser()
-    if directory.is_dir():
+    # An empty name would be the current directory: an unset variable is no choice.
+    if model and directory.is_dir():
         return directory.resolve()
     cached = _cached(model)
     if cached is None:
         raise ModelNotFound(
-            f"no model at {model}: pass a directory, or an org/name that the hub cache"
-            f" {_cache_root()} has (nothing is downloaded)"
+            f"no model at {model or 'an empty name'}: pass a directory, or an org/name that the hub"
+            f" cache {_cache_root()} has (nothing is downloaded)"
         )
     return cached
 
@@ -45,6 +46,6 @@ def _cached(name: str) -> Path | None:
 def _cache_root() -> Path:
     """As the hub's own library finds it."""
     if given := os.environ.get("HF_HUB_CACHE"):
-        return Path(given)
+        return Path(given).expanduser()
     home = os.environ.get("HF_HOME", "~/.cache/huggingface")
     return Path(home).expanduser() / "hub"

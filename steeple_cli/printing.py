@@ -10,23 +10,30 @@ from steeple_client import Event, TextDelta
 
 
 def print_text(events: Iterable[Event]) -> str:
-    """Write the text as it comes, then a newline; returns the whole text."""
+    """Write the text as it comes, then a newline, also where an error ends it; returns the text."""
     texts = []
-    for event in events:
-        if isinstance(event, TextDelta):
-            sys.stdout.write(event.text)
-            sys.stdout.flush()
-            texts.append(event.text)
-    sys.stdout.write("\n")
+    try:
+        for event in events:
+            if isinstance(event, TextDelta):
+                texts.append(event.text)
+                sys.stdout.write(event.text)
+                sys.stdout.flush()
+    finally:
+        if texts:
+            sys.stdout.write("\n")
     return "".join(texts)
 
 
-def print_json(events: Iterable[Event]) -> None:
-    """Write each event as one line: its kind and its fields."""
+def print_json(events: Iterable[Event]) -> str:
+    """Write each event as one line: its kind and its fields; returns the whole text."""
+    texts = []
     for event in events:
         line = {"event": type(event).__name__.lower(), **asdict(event)}
         sys.stdout.write(json.dumps(line, default=_plain) + "\n")
         sys.stdout.flush()
+        if isinstance(event, TextDelta):
+            texts.append(event.text)
+    return "".join(texts)
 
 
 def _plain(value: object) -> object:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import signal
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -108,6 +109,8 @@ class Supervisor:
     def _children(self, directory: Path) -> list[Child]:
         plan = self._plan
         engine, tokenizer = f"unix:{directory}/engine", f"unix:{directory}/tokenizer"
+        # A list in JSON: a comma in a path would end an item otherwise.
+        model = f"{plan.model_name}={plan.model_dir}"
         shared = (
             "--stop-on-stdin-eof",
             "--log-format=json",
@@ -127,7 +130,7 @@ class Supervisor:
             Child(
                 "tokenizer",
                 "tokenizer_svc",
-                (f"--listen={tokenizer}", f"--model={plan.model_name}={plan.model_dir}", *shared),
+                (f"--listen={tokenizer}", f"--model={json.dumps([model])}", *shared),
                 self._log,
             ),
             Child(

@@ -1,6 +1,7 @@
 """Between the client's values and the public messages."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeAlias, TypeVar
 
 from steeple.common.v1 import chat_pb2 as common_chat_pb2
@@ -19,6 +20,7 @@ from steeple_client.values import (
     Token,
     Usage,
 )
+from steeple_rpc.errors import EngineFault, InvalidRequest
 
 Streamed: TypeAlias = generate_pb2.GenerateStreamResponse | chat_pb2.ChatStreamResponse
 Prompt: TypeAlias = str | Sequence[int]
@@ -48,23 +50,48 @@ _ROLES = {
 def generate_request(
     kind: type[Generating], prompt: Prompt, options: GenerateOptions
 ) -> Generating:
-    """A request to continue a text or token ids."""
-    if isinstance(prompt, str):
-        return kind(text=prompt, **_fields(options))
-    return kind(token_ids=tokens_pb2.TokenIds(ids=prompt), **_fields(options))
+    """A request to continue a text or token ids.
+
+    Raises:
+        InvalidRequest: a value cannot be sent.
+        TypeError: there is no such option.
+    """
+    with _told_if_unsendable():
+        if isinstance(prompt, str):
+            return kind(text=prompt, **_fields(options))
+        return kind(token_ids=tokens_pb2.TokenIds(ids=prompt), **_fields(options))
 
 
 def chat_request(
     kind: type[Chatting], messages: Sequence[Message], options: GenerateOptions
 ) -> Chatting:
-    """A request to answer a conversation."""
-    turns = [
-        common_chat_pb2.ChatMessage(
-            role=_ROLES[message.role], parts=[common_chat_pb2.ContentPart(text=message.text)]
-        )
-        for message in messages
-    ]
-    return kind(messages=turns, **_fields(options))
+    """A request to answer a conversation.
+
+    Raises:
+        InvalidRequest: a value cannot be sent.
+        TypeError: there is no such option.
+    """
+    with _told_if_unsendable():
+        turns = [
+            common_chat_pb2.ChatMessage(
+                role=_ROLES[message.role], parts=[common_chat_pb2.ContentPart(text=message.text)]
+            )
+            for message in messages
+        ]
+        return kind(messages=turns, **_fields(options))
+
+
+@contextmanager
+def _told_if_unsendable() -> Iterator[None]:
+    """What no message can hold is refused as the server would, had it seen it."""
+    try:
+        yield
+    except UnicodeError:
+        raise InvalidRequest("a text is not valid Unicode", reason="BAD_TEXT") from None
+    except ValueError as error:
+        raise InvalidRequest(
+            f"a number does not fit its field: {error}", reason="OUT_OF_RANGE"
+        ) from None
 
 
 # The messages' constructors take fields by name; their stubs cannot say so for a mapping.
@@ -72,6 +99,8 @@ def _fields(options: GenerateOptions) -> dict[str, Any]:
     unknown = set(options) - {*_SAMPLING, *_STOPPING, *_OUTPUT, *_REQUEST, *_CLIENT}
     if unknown:
         raise TypeError(f"unknown options: {', '.join(sorted(unknown))}")
+    if isinstance(options.get("stop"), str):
+        raise TypeError("stop is a list of texts; a single text would be taken letter by letter")
     given: dict[str, Any] = dict(options)
 
     def chosen(names: Sequence[str]) -> dict[str, Any]:
@@ -86,7 +115,11 @@ def _fields(options: GenerateOptions) -> dict[str, Any]:
 
 
 def to_event(response: Streamed) -> Event:
-    """One streamed message."""
+    """One streamed message.
+
+    Raises:
+        EngineFault: it is of a kind that this client does not know.
+    """
     match response.WhichOneof("event"):
         case "started":
             return _started(response.started)
@@ -98,8 +131,10 @@ def to_event(response: Streamed) -> Event:
             )
         case "finished":
             return _finished(response.finished)
-        case _:
+        case "usage":
             return _usage(response.usage)
+        case _:
+            raise EngineFault("the server sent an event that this client does not know")
 
 
 def from_generate(response: generate_pb2.GenerateResponse) -> Generation:

@@ -1,0 +1,52 @@
+"""Help that fits two screens, and usage errors that say what to do."""
+
+import pytest
+from typer.testing import CliRunner
+
+from steeple_cli.__main__ import app
+
+MAX_LINES = 48
+MAX_COLUMNS = 100
+COMMANDS = ["serve", "demo", "wait", "generate", "chat"]
+
+
+@pytest.fixture
+def runner(monkeypatch: pytest.MonkeyPatch) -> CliRunner:
+    monkeypatch.setenv("COLUMNS", str(MAX_COLUMNS))
+    monkeypatch.setenv("TERMINAL_WIDTH", str(MAX_COLUMNS))
+    return CliRunner()
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=str)
+def test_help_fits_two_screens(runner: CliRunner, command: list[str]) -> None:
+    result = runner.invoke(app, [*command, "--help"])
+    assert result.exit_code == 0
+    lines = result.stdout.rstrip().splitlines()
+    assert len(lines) <= MAX_LINES
+    assert max(map(len, lines)) <= MAX_COLUMNS
+
+
+def test_help_names_every_command(runner: CliRunner) -> None:
+    out = runner.invoke(app, ["--help"]).stdout
+    assert all(f" {name} " in out for name in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["generate"],
+        ["generate", "x", "--max-tokens=0"],
+        ["generate", "x", "--temperature=-1"],
+        ["generate", "x", "--temperature=hot"],
+        ["generate", "x", "--tempreature=1"],
+        ["tell", "x"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_ends_2_and_prints_nothing_on_stdout(
+    runner: CliRunner, arguments: list[str]
+) -> None:
+    result = runner.invoke(app, arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr != ""
