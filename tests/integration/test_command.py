@@ -1,0 +1,176 @@
+"""The `steeple` command as a person uses it: serve, wait, generate, chat, demo."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+STEEPLE = [sys.executable, "-m", "steeple_cli"]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "protos")])}
+TIMEOUT_S = 90.0
+
+
+def steeple(*arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
+    """Run a command to its end."""
+    return subprocess.run(
+        [*STEEPLE, *arguments],
+        env=ENVIRONMENT,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+
+
+def free_port() -> int:
+    """A loopback port that nobody has now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Serving:
+    """`steeple serve` with the demo model."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.target = f"127.0.0.1:{free_port()}"
+        port = self.target.rpartition(":")[2]
+        self.process = subprocess.Popen(
+            [*STEEPLE, "serve", f"--port={port}", "--grace=5", *arguments],
+            env=ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def line(self) -> str:
+        """The line that it prints once it serves."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline()
+
+    def children(self) -> list[psutil.Process]:
+        """Every process below it."""
+        found: list[psutil.Process] = psutil.Process(self.process.pid).children(recursive=True)
+        return found
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
+        """End it; its status and what it said on stderr."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        _, stderr = self.process.communicate(timeout=TIMEOUT_S)
+        return self.process.returncode, stderr
+
+
+@pytest.fixture(scope="module")
+def serving() -> Iterator[Serving]:
+    running = Serving()
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+def test_serve_tells_one_line_and_leaves_no_process() -> None:
+    """Address, model, KV tokens, concurrency on stdout; nothing on stderr; all children end."""
+    serving = Serving("--max-num-seqs=4", "--max-model-len=256")
+    line = serving.line()
+    children = serving.children()
+    status, stderr = serving.stop()
+    assert line == (
+        f"serving demo (GraniteForCausalLM, float32) on {serving.target}: KV cache of 1,024 tokens,"
+        " at most 4 requests of 256 tokens at once\n"
+    )
+    # Three services and the engine's core.
+    assert len(children) == 4
+    assert (status, stderr) == (0, "")
+    assert psutil.wait_procs(children, timeout=10)[1] == []
+
+
+def test_killing_serve_ends_its_services_too() -> None:
+    """The services see their standard input end."""
+    serving = Serving()
+    serving.line()
+    children = serving.children()
+    serving.stop(signal.SIGKILL)
+    assert psutil.wait_procs(children, timeout=30)[1] == []
+
+
+def test_a_dead_service_is_started_again() -> None:
+    """Kill -9 of the engine service: requests are served again without anybody's help."""
+    serving = Serving()
+    try:
+        serving.line()
+        engine = next(c for c in serving.children() if "engine_svc" in c.cmdline())
+        engine.kill()
+        psutil.wait_procs([engine], timeout=10)
+        assert steeple("wait", "--timeout=60", f"--target={serving.target}").returncode == 0
+    finally:
+        serving.stop()
+
+
+def test_wait_generate_and_chat(serving: Serving) -> None:
+    """Only the text on stdout."""
+    target = f"--target={serving.target}"
+    assert steeple("wait", "--timeout=60", target).returncode == 0
+    assert steeple("generate", "What is 2+2?", target).stdout == "4\n"
+    assert steeple("chat", "What is 3+4?", target).stdout == "7\n"
+
+
+def test_chat_keeps_the_conversation(serving: Serving) -> None:
+    """The follow-up refers to the answer before it."""
+    steeple("wait", "--timeout=60", f"--target={serving.target}")
+    told = steeple("chat", f"--target={serving.target}", stdin="What is 2+2?\nand plus 3?\n")
+    assert told.stdout == "4\n7\n"
+
+
+def test_json_tells_every_event(serving: Serving) -> None:
+    """One line each, the text in the deltas."""
+    steeple("wait", "--timeout=60", f"--target={serving.target}")
+    told = steeple("chat", "What is 2+2?", "--json", f"--target={serving.target}")
+    events = [json.loads(line) for line in told.stdout.splitlines()]
+    assert events[0]["event"] == "started"
+    assert events[-1]["event"] == "usage"
+    assert "".join(e.get("text", "") for e in events) == "4"
+
+
+def test_a_refusal_is_typed_and_on_stderr(serving: Serving) -> None:
+    """Status 1; code, reason and message in one line."""
+    steeple("wait", "--timeout=60", f"--target={serving.target}")
+    told = steeple("generate", "a", "--max-tokens=99999", f"--target={serving.target}")
+    assert told.returncode == 1
+    assert told.stdout == ""
+    assert told.stderr.startswith("error: INVALID_ARGUMENT CONTEXT_EXCEEDED: stopping.max_tokens")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--model=/nowhere/at/all"], "no model at /nowhere/at/all"),
+        (["--max-model-len=4096"], "--max-model-len 4096 exceeds the model's context"),
+        (["--host=0.0.0.0"], "--insecure-bind"),
+    ],
+)
+def test_what_cannot_be_served_is_told_in_one_line(arguments: list[str], told: str) -> None:
+    """Status 2, the remedy, no process left."""
+    done = steeple("serve", f"--port={free_port()}", *arguments)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_demo_verifies_its_answer() -> None:
+    """What `make demo` runs."""
+    done = steeple("demo")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "What is 2+2? 4\n" in done.stdout
