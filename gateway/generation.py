@@ -34,7 +34,7 @@ class Generation:
     ) -> None:
         self._request = request
         self._prompt = prompt
-        self._model = model
+        self.model = model
         self._timeout_s = timeout_s
         self._num_received = 0
 
@@ -102,7 +102,7 @@ class Generation:
     def _engine_request(self) -> EngineRequest:
         return EngineRequest(
             request_id=f"{uuid.uuid4()}/0#1",
-            model=self._model,
+            model=self.model,
             prompt_token_ids=self._prompt.token_ids,
             sampling=self._request.sampling,
             stopping=self._request.stopping,
@@ -111,7 +111,7 @@ class Generation:
     def _session_options(self) -> SessionOptions:
         request = self._request
         return SessionOptions(
-            model=self._model,
+            model=self.model,
             prompt_tail_ids=self._prompt.token_ids[self._prompt.tail_start :],
             stop=request.stop,
             min_tokens=request.min_tokens,

@@ -75,31 +75,36 @@ class Pipeline:
         catalog = self._backends.catalog()
         model = catalog.resolve(request.model)
         with self._admission.permit(model, request.request_id, catalog.max_live(model)):
-            state = catalog.pick(model)
-            prompt = await self._encode(request, state, self._left(deadline_s))
-            check_length(len(prompt.token_ids), request, state.facts.max_model_len)
+            prompt = await self._encode(request, catalog.pick(model), self._left(deadline_s))
             facts = PromptFacts(
                 model=model,
                 num_tokens=len(prompt.token_ids),
                 arrival=arrival,
                 tokenize_s=self._clock() - arrival,
             )
-            # Chosen again: others came in while the prompt was encoded.
-            engine = self._backends.engines[self._backends.catalog().pick(model).index]
             generation = Generation(request, prompt, model, self._left(deadline_s))
-            fold = OutputFold(request, facts)
-            with engine.counted():
-                async with aclosing(
-                    generation.signals(engine.client, self._backends.detokenizer, self._clock)
-                ) as batches:
-                    async for batch in batches:
-                        for event in fold.events(batch, self._clock()):
-                            yield event
+            async with aclosing(self._events(generation, OutputFold(request, facts))) as events:
+                async for event in events:
+                    yield event
+
+    async def _events(
+        self, generation: Generation, fold: OutputFold
+    ) -> AsyncGenerator[Event, None]:
+        """Run a generation on the engine that is least loaded now."""
+        # Not the one that was asked before: others came in while the prompt was encoded.
+        state = self._backends.catalog().pick(generation.model)
+        engine = self._backends.engines[state.index]
+        signals = generation.signals(engine.client, self._backends.detokenizer, self._clock)
+        with engine.counted():
+            async with aclosing(signals) as batches:
+                async for batch in batches:
+                    for event in fold.events(batch, self._clock()):
+                        yield event
 
     async def _encode(
         self, request: GenerationRequest, state: EngineState, timeout_s: float
     ) -> EncodedPrompt:
-        """The prompt's ids, cut to the tail that the caller wants."""
+        """The prompt's ids, cut to the tail that the caller wants, and short enough."""
         tokenizer, model = self._backends.tokenizer, state.facts.model
         limit = None if request.truncate_prompt_tokens else state.facts.max_model_len
         match request.prompt:
@@ -112,7 +117,9 @@ class Pipeline:
             case TokenPrompt(token_ids=token_ids):
                 check_token_ids("token_ids.ids", token_ids, state.facts.vocab_size)
                 prompt = EncodedPrompt(token_ids=token_ids, tail_start=0)
-        return _truncated(prompt, request.truncate_prompt_tokens)
+        prompt = _truncated(prompt, request.truncate_prompt_tokens)
+        check_length(len(prompt.token_ids), request, state.facts.max_model_len)
+        return prompt
 
     def _left(self, deadline_s: float) -> float:
         return max(0.0, deadline_s - self._clock())

@@ -1,0 +1,43 @@
+"""The options of `steeple serve`: one name each, grouped as its help shows them."""
+
+from typing import Annotated
+
+import typer
+
+_MODEL, _BATCHES, _MEMORY, _SERVICE = "Model", "Batches", "Memory and compute", "Service"
+
+
+def _option(text: str, group: str, *names: str) -> typer.models.OptionInfo:
+    made: typer.models.OptionInfo = typer.Option(*names, help=text, rich_help_panel=group)
+    return made
+
+
+Model = Annotated[
+    str | None, _option("directory, or org/name in the hub cache; default: the demo", _MODEL)
+]
+ServedModelName = Annotated[str | None, _option("name on the wire", _MODEL)]
+Dtype = Annotated[str | None, _option("auto, float32, bfloat16 or float16", _MODEL)]
+Runner = Annotated[str | None, _option("fms, or fake (no weights)", _MODEL)]
+MaxModelLen = Annotated[int | None, _option("longest prompt + output", _BATCHES)]
+MaxNumSeqs = Annotated[int | None, _option("most requests in one step", _BATCHES)]
+MaxNumBatchedTokens = Annotated[int | None, _option("most tokens in one step", _BATCHES)]
+DefaultMaxTokens = Annotated[
+    int | None, _option("cap on max_tokens where a request leaves it unset", _BATCHES)
+]
+Scheduler = Annotated[str | None, _option("batching policy", _BATCHES)]
+BlockSize = Annotated[int | None, _option("tokens per KV block", _MEMORY)]
+KvCacheBytes = Annotated[int | None, _option("memory of the KV cache", _MEMORY)]
+KvCacheShare = Annotated[float | None, _option("the same as a share of the free memory", _MEMORY)]
+Device = Annotated[str | None, _option("torch device", _MEMORY)]
+NumThreads = Annotated[int | None, _option("compute threads; default: cores - 1", _MEMORY)]
+Host = Annotated[str, _option("where the gateway listens", _SERVICE)]
+Port = Annotated[
+    int, typer.Option(min=1, max=65535, help="the gateway's port", rich_help_panel=_SERVICE)
+]
+InsecureBind = Annotated[
+    bool, _option("allow plaintext beyond loopback", _SERVICE, "--insecure-bind")
+]
+Grace = Annotated[float, _option("seconds for running requests at the end", _SERVICE)]
+StartupTimeout = Annotated[float, _option("seconds until ready at most", _SERVICE)]
+LogLevel = Annotated[str, _option("debug, info, warning or error", _SERVICE)]
+LogJson = Annotated[bool, _option("log lines as JSON", _SERVICE, "--log-json")]
