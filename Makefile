@@ -1,6 +1,6 @@
 # `make demo` shows it working, `make test` checks everything. Both install into .venv first.
 
-PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
+PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null \
 	&& { echo $$p; break; }; done)
 VENV := .venv
@@ -10,7 +10,7 @@ TORCH_INDEX_URL ?=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	$(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL)) --constraint constraints.txt
 
-.PHONY: demo test lint format types protos protos-baseline clean train
+.PHONY: help demo test lint format protos protos-baseline clean train
 .DEFAULT_GOAL := help
 
 help: ## Show this.

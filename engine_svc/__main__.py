@@ -1,7 +1,6 @@
 """The engine service's process: `python -m engine_svc --model DIR`."""
 
 import os
-import secrets
 import sys
 import time
 
@@ -43,7 +42,6 @@ async def serve(settings: EngineSettings) -> None:
         name=settings.model_name,
         default_max_tokens=settings.default_max_tokens,
         max_num_waiting=settings.num_waiting_limit,
-        instance_id=secrets.token_hex(8),
     )
     service = EngineService(front, served, lifecycle.request_stop)
     engine_service_pb2_grpc.add_EngineServiceServicer_to_server(service, server)

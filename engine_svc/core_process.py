@@ -28,11 +28,6 @@ class CoreProcess:
         self._writer: asyncio.StreamWriter | None = None
         self._gathered: list[Command] = []
 
-    @property
-    def pid(self) -> int | None:
-        """The child's process id while there is one."""
-        return self._process.pid if self._process else None
-
     async def start(self, config: CoreConfig, environment: Mapping[str, str]) -> None:
         """Start the child and hand it its configuration."""
         ours, theirs = socket.socketpair()

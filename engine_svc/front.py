@@ -4,7 +4,10 @@ Owns the core's life: starts it, replaces it with growing pauses when it dies, e
 """
 
 import asyncio
+import itertools
+import secrets
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import assert_never
 
 from engine_svc.core.messages import (
@@ -66,20 +69,19 @@ class EngineFront:
         self._startup_timeout_s = startup_timeout_s
         self._clock = clock
         self._core: EngineCore | None = None
+        self._serials = itertools.count(1)
+        self._core_ids: dict[RequestId, RequestId] = {}
         self._outboxes: dict[RequestId, Outbox[RequestOutput]] = {}
         self._last_step = clock()
         self.load: StepOutputs | None = None
         self.info: EngineInfo | None = None
+        self.instance_id = ""
+        """Drawn anew for each core that became ready."""
         self.is_draining = False
 
     def drain(self) -> None:
         """Take no new requests; the live ones go on."""
         self.is_draining = True
-
-    @property
-    def num_live(self) -> int:
-        """Requests whose outputs somebody waits for."""
-        return len(self._outboxes)
 
     @property
     def since_last_step_s(self) -> float:
@@ -104,29 +106,41 @@ class EngineFront:
                 reason="QUEUE_FULL",
                 retry_after_s=1.0,
             )
-        if spec.request_id in self._outboxes:
+        if spec.request_id in self._core_ids:
             raise errors.AlreadyExists(
                 "a live request has this id", reason="REQUEST_EXISTS", field="request_id"
             )
+        if not self._outboxes:
+            self._last_step = self._clock()
+        # A name that a caller uses again must not get what a step still computes for the old one.
+        core_id = RequestId(str(next(self._serials)))
         outbox = Outbox[RequestOutput](self._clock)
-        self._outboxes[spec.request_id] = outbox
-        self._core.send(AddRequest(spec=spec))
+        self._core_ids[spec.request_id] = core_id
+        self._outboxes[core_id] = outbox
+        self._core.send(AddRequest(spec=replace(spec, request_id=core_id)))
         return outbox
 
     def release(self, request_id: RequestId) -> None:
         """The caller is gone or done: abort what still runs. Idempotent."""
-        if self._outboxes.pop(request_id, None) is not None and self._core is not None:
-            self._core.send(AbortRequests(request_ids=(request_id,)))
+        core_id = self._core_ids.pop(request_id, None)
+        if core_id is not None:
+            self._abort(core_id)
+
+    def _abort(self, core_id: RequestId) -> None:
+        """End what still runs; nothing more is delivered for it."""
+        if self._outboxes.pop(core_id, None) is not None and self._core is not None:
+            self._core.send(AbortRequests(request_ids=(core_id,)))
 
     def abort(self, request_ids: Iterable[RequestId]) -> None:
         """End requests for somebody other than their caller, who is told. Idempotent."""
         for request_id in request_ids:
-            outbox = self._outboxes.get(request_id)
-            if outbox is not None:
-                ended = RequestOutput(request_id=request_id, finish_reason=FinishReason.ABORTED)
+            core_id = self._core_ids.get(request_id)
+            outbox = self._outboxes.get(core_id) if core_id is not None else None
+            if core_id is not None and outbox is not None:
+                ended = RequestOutput(request_id=core_id, finish_reason=FinishReason.ABORTED)
                 outbox.put(ended, _OUTPUT_BYTES)
                 outbox.close()
-                self.release(request_id)
+                self._abort(core_id)
 
     async def run(self, on_ready: OnReady) -> None:
         """Keep a core alive until cancelled.
@@ -186,6 +200,7 @@ class EngineFront:
                 logger().info("loading", stage=event.stage, done=event.done, total=event.total)
             case Ready():
                 self.info = event.info
+                self.instance_id = secrets.token_hex(8)
                 await on_ready(ready=True)
             case Failed():
                 raise StartupRefused(event.message)
@@ -202,7 +217,7 @@ class EngineFront:
         if output.fault is not None:
             outbox.close(_error_of(output.fault))
         elif not outbox.put(output, _OUTPUT_BYTES + _TOKEN_BYTES * len(output.token_ids)):
-            self.release(output.request_id)
+            self._abort(output.request_id)
         elif ended:
             outbox.close()
 

@@ -29,7 +29,6 @@ class ServedModel:
     name: str
     default_max_tokens: int
     max_num_waiting: int
-    instance_id: str
 
 
 class EngineService(engine_service_pb2_grpc.EngineServiceServicer):
@@ -93,7 +92,7 @@ class EngineService(engine_service_pb2_grpc.EngineServiceServicer):
         """What the engine serves."""
         return to_info(
             self._info(),
-            instance_id=self._served.instance_id,
+            instance_id=self._front.instance_id,
             model=self._served.name,
             max_num_waiting=self._served.max_num_waiting,
             default_max_tokens=self._served.default_max_tokens,

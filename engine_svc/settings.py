@@ -1,8 +1,8 @@
 """What the engine service can be told."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from engine_svc.core.messages import CoreConfig
@@ -62,6 +62,15 @@ class EngineSettings(ServiceSettings):
     fake_raise_token_id: int | None = Field(
         default=None, description="a prompt token that makes the step raise"
     )
+
+    @model_validator(mode="after")
+    def _check_budget(self) -> Self:
+        if self.max_num_batched_tokens < self.max_num_seqs:
+            raise ValueError(
+                f"max_num_batched_tokens {self.max_num_batched_tokens} is below max_num_seqs"
+                f" {self.max_num_seqs}: every running request needs a token per step"
+            )
+        return self
 
     @property
     def model_name(self) -> str:

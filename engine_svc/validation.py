@@ -35,12 +35,14 @@ def to_spec(request: generate_pb2.GenerateRequest, limits: EngineLimits) -> Requ
     check_token_ids("prompt_token_ids", request.prompt_token_ids, vocab_size)
     check_token_ids("prior_output_token_ids", request.prior_output_token_ids, vocab_size)
     check_token_ids("stopping.stop_token_ids", request.stopping.stop_token_ids, vocab_size)
+    stopping = _stopping(request, limits)
+    _check_prior(len(request.prior_output_token_ids), stopping.max_tokens)
     return RequestSpec(
         request_id=RequestId(request.request_id),
         prompt_token_ids=tuple(request.prompt_token_ids),
         prior_output_token_ids=tuple(request.prior_output_token_ids),
         sampling=_sampling(request.sampling, limits.info.default_sampling),
-        stopping=_stopping(request, limits),
+        stopping=stopping,
         output_index=request.output_index,
     )
 
@@ -86,6 +88,17 @@ def _stopping(request: generate_pb2.GenerateRequest, limits: EngineLimits) -> St
         eos_token_ids=eos,
         stop_token_ids=tuple(given.stop_token_ids),
     )
+
+
+def _check_prior(num_prior: int, max_tokens: int) -> None:
+    """Prior output counts as output: some must be left to produce."""
+    if num_prior >= max_tokens:
+        raise InvalidRequest(
+            f"prior_output_token_ids must be fewer than max_tokens {max_tokens}; there are"
+            f" {num_prior}",
+            reason="OUT_OF_RANGE",
+            field="prior_output_token_ids",
+        )
 
 
 def _max_tokens(request: generate_pb2.GenerateRequest, limits: EngineLimits) -> int:

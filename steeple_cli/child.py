@@ -70,15 +70,20 @@ class Child:
         self._is_stopping = True
         if self._process is None or self._process.returncode is not None:
             return
-        self.signal()
+        self._begin_drain()
         try:
             await asyncio.wait_for(self._process.wait(), grace_s + KILL_AFTER_S)
         except TimeoutError:
             self._process.kill()
             await self._process.wait()
 
-    def signal(self) -> None:
-        """Ask it to drain; a second time, to hurry."""
+    def _begin_drain(self) -> None:
+        """End its standard input: unlike a signal, that can never be taken for a second one."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+
+    def hurry(self) -> None:
+        """Signal it: draining, it skips what is left of its grace."""
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(signal.SIGTERM)
@@ -96,6 +101,9 @@ class Child:
             limit=LINE_LIMIT,
         )
         assert self._process.stderr is not None  # noqa: S101 - a pipe was asked for
+        if self._is_stopping:
+            # The stop came while the process was being made.
+            self._begin_drain()
         last = ""
         async for raw in self._process.stderr:
             last = raw.decode(errors="replace").rstrip()

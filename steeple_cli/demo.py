@@ -12,7 +12,7 @@ from steeple_cli.console import ServeConsole
 from steeple_cli.model_path import find_model
 from steeple_cli.supervisor import ServePlan, Supervisor
 from steeple_client import AsyncClient, TextDelta, user
-from steeple_rpc.errors import ServiceError
+from steeple_rpc.errors import Cancelled, ServiceError
 
 QUESTION = "What is 2+2?"
 ANSWER = "4"
@@ -31,7 +31,7 @@ def demo() -> None:
     if text.strip() != ANSWER:
         sys.stderr.write(f"error: the answer to {QUESTION!r} must be {ANSWER!r}; it was {text!r}\n")
         raise typer.Exit(FAILED)
-    sys.stdout.write("verified; every process has ended\n")
+    sys.stdout.write("verified; all services have ended\n")
 
 
 async def _demonstrate() -> str:
@@ -51,6 +51,7 @@ async def _demonstrate() -> str:
         await asyncio.wait({serving, asking}, return_when="FIRST_COMPLETED")
         if serving.done():
             serving.result()
+            raise Cancelled("stopped before the answer was there")
         return await asking
     finally:
         asking.cancel()

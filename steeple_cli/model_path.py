@@ -31,6 +31,12 @@ def find_model(model: str | None) -> Path:
     return cached
 
 
+def name_of(model: str, directory: Path) -> str:
+    """How a model is called on the wire: its directory's name, or the name within its org."""
+    is_directory = Path(model).expanduser().is_dir()
+    return directory.name if is_directory else model.rpartition("/")[2]
+
+
 def _cached(name: str) -> Path | None:
     """The newest snapshot of main in the hub cache."""
     if name.count("/") != 1 or name.startswith((".", "/")):

@@ -10,7 +10,7 @@ import typer
 from steeple_cli import serve_options as given
 from steeple_cli.child import USAGE_ERROR, ChildRefused
 from steeple_cli.console import ServeConsole
-from steeple_cli.model_path import ModelNotFound, find_model
+from steeple_cli.model_path import ModelNotFound, find_model, name_of
 from steeple_cli.supervisor import ServePlan, Supervisor
 from steeple_rpc.errors import ServiceError
 
@@ -38,7 +38,7 @@ def serve(  # noqa: PLR0913 - one parameter per option of the command
     insecure_bind: given.InsecureBind = False,
     grace: given.Grace = 30.0,
     startup_timeout: given.StartupTimeout = 600.0,
-    log_level: given.LogLevel = "warning",
+    log_level: given.LogLevel = given.Level.WARNING,
     log_json: given.LogJson = False,
 ) -> None:
     """Start gateway, tokenizer service and engine service; serve until Ctrl-C or SIGTERM."""
@@ -59,12 +59,13 @@ def serve(  # noqa: PLR0913 - one parameter per option of the command
     plan = PlanOptions(
         model=model,
         served_model_name=served_model_name,
-        listen=f"{host}:{port}",
+        listen=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
         insecure_bind=insecure_bind,
         grace_s=grace,
         startup_timeout_s=startup_timeout,
+        log_level=log_level.value,
     )
-    _run(plan, engine, ServeConsole(level=log_level, as_json=log_json))
+    _run(plan, engine, ServeConsole(level=log_level.value, as_json=log_json))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +78,7 @@ class PlanOptions:
     insecure_bind: bool
     grace_s: float
     startup_timeout_s: float
+    log_level: str
 
 
 def _run(options: PlanOptions, engine: Sequence[str], console: ServeConsole) -> None:
@@ -90,13 +92,14 @@ def _run(options: PlanOptions, engine: Sequence[str], console: ServeConsole) -> 
 
 def _plan(options: PlanOptions, engine: Sequence[str]) -> ServePlan:
     directory = find_model(options.model)
-    name = _DEMO if options.model is None else directory.name
+    name = _DEMO if options.model is None else name_of(options.model, directory)
     return ServePlan(
         model_dir=directory,
         model_name=options.served_model_name or name,
         listen=options.listen,
         grace_s=options.grace_s,
         startup_timeout_s=options.startup_timeout_s,
+        log_level=options.log_level,
         gateway_arguments=["--insecure-bind"] if options.insecure_bind else [],
         engine_arguments=engine,
     )

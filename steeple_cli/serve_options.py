@@ -1,5 +1,6 @@
 """The options of `steeple serve`: one name each, grouped as its help shows them."""
 
+from enum import Enum
 from typing import Annotated
 
 import typer
@@ -39,5 +40,16 @@ InsecureBind = Annotated[
 ]
 Grace = Annotated[float, _option("seconds for running requests at the end", _SERVICE)]
 StartupTimeout = Annotated[float, _option("seconds until ready at most", _SERVICE)]
-LogLevel = Annotated[str, _option("debug, info, warning or error", _SERVICE)]
+
+
+class Level(Enum):
+    """Least severe log line that is shown."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+LogLevel = Annotated[Level, _option("least severe log line shown", _SERVICE)]
 LogJson = Annotated[bool, _option("log lines as JSON", _SERVICE, "--log-json")]

@@ -24,6 +24,7 @@ class ServePlan:
     """Of the gateway: HOST:PORT."""
     grace_s: float
     startup_timeout_s: float
+    log_level: str = "warning"
     gateway_arguments: Sequence[str] = ()
     engine_arguments: Sequence[str] = ()
 
@@ -35,6 +36,7 @@ class Supervisor:
         self._plan = plan
         self._console = console
         self._stop = asyncio.Event()
+        self._gateway_serves = asyncio.Event()
         self.ready = asyncio.Event()
 
     def request_stop(self) -> None:
@@ -77,6 +79,8 @@ class Supervisor:
 
     async def _tell_when_ready(self) -> None:
         async with AsyncClient(self._plan.listen) as client:
+            # Not before: on a taken port somebody else would answer.
+            await self._gateway_serves.wait()
             await client.wait_until_ready(self._plan.startup_timeout_s)
             self._console.tell(_told(self._plan.listen, await client.model()))
         self.ready.set()
@@ -95,7 +99,7 @@ class Supervisor:
         def stop() -> None:
             if self._stop.is_set():
                 for child in children:
-                    child.signal()
+                    child.hurry()
             self._stop.set()
 
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -114,7 +118,8 @@ class Supervisor:
         shared = (
             "--stop-on-stdin-eof",
             "--log-format=json",
-            "--log-level=info",
+            # At least info: progress is told there.
+            f"--log-level={'debug' if plan.log_level == 'debug' else 'info'}",
             f"--grace-s={plan.grace_s}",
         )
         return [
@@ -139,6 +144,7 @@ class Supervisor:
                 (
                     *(f"--listen={engine}", f"--model={plan.model_dir}"),
                     *(f"--served-model-name={plan.model_name}", *shared),
+                    f"--startup-timeout-s={plan.startup_timeout_s}",
                     *plan.engine_arguments,
                 ),
                 self._log,
@@ -146,6 +152,8 @@ class Supervisor:
         ]
 
     def _log(self, service: str, event: LogEvent) -> None:
+        if service == "gateway" and event.get("event") == "serving":
+            self._gateway_serves.set()
         self._console.log(service, event)
 
 

@@ -22,6 +22,8 @@ def channel_options(max_message_bytes: int = MAX_MESSAGE_BYTES) -> list[tuple[st
         ("grpc.enable_retries", 0),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2_000),
+        # A proxy of the environment is for the web: calls to loopback would fail through it.
+        ("grpc.enable_http_proxy", 0),
         # One connection per target: channels of one process must not share a lost one.
         ("grpc.use_local_subchannel_pool", 1),
     ]

@@ -66,7 +66,11 @@ class Lifecycle:
         await self._tell(READINESS, serving=ready)
 
     def request_stop(self) -> None:
-        """Begin to drain; a second call skips what is left of the grace."""
+        """Begin to drain. Idempotent."""
+        self._stop.set()
+
+    def hurry(self) -> None:
+        """Begin to drain or, if that has begun, skip what is left of delay and grace."""
         if self._stop.is_set():
             self._hurry.set()
         self._stop.set()
@@ -112,10 +116,10 @@ class Lifecycle:
 
     @contextlib.contextmanager
     def _stop_on_signals(self) -> Iterator[None]:
-        """SIGTERM and SIGINT drain; a second one ends at once."""
+        """SIGTERM and SIGINT drain; one that comes while draining ends at once."""
         loop = asyncio.get_running_loop()
         for number in _STOP_SIGNALS:
-            loop.add_signal_handler(number, self.request_stop)
+            loop.add_signal_handler(number, self.hurry)
         try:
             yield
         finally:
@@ -155,15 +159,15 @@ class Lifecycle:
             server: refuses new RPCs after the delay.
             delay_s: time for balancers to notice.
             grace_s: time for running RPCs.
-            on_drain: called when new work should be refused with a reason of its own.
+            on_drain: called after the delay: from now on new work is refused.
         """
         self.phase = Phase.DRAINING
         logger().info("draining", grace_s=grace_s)
         await self._tell(READINESS, serving=False)
-        on_drain()
         noticed = asyncio.ensure_future(asyncio.sleep(delay_s))
         await self._unless_hurried(noticed, delay_s + 1)
         noticed.cancel()
+        on_drain()
         self._health.end_watches()
         stopped = asyncio.ensure_future(server.stop(grace_s))
         await self._unless_hurried(stopped, grace_s + 1)

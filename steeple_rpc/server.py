@@ -3,13 +3,14 @@
 Every option below answers a measured default; docs/grpc.md tells them one by one.
 """
 
+import socket
 from collections.abc import Sequence
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from steeple_rpc.address import is_local
+from steeple_rpc.address import UNIX, is_local
 from steeple_rpc.errors import InvalidRequest, ServiceError
 from steeple_rpc.health import HealthService
 from steeple_rpc.interceptors import BorderInterceptor
@@ -65,6 +66,11 @@ def bind(server: grpc.aio.Server, settings: ServiceSettings) -> str:
             f"refusing to serve plaintext on {settings.listen}: listen on 127.0.0.1, or pass"
             " --insecure-bind on a private network"
         )
+    if _is_served(settings.listen):
+        raise BindRefused(
+            f"cannot listen on {settings.listen}: another process serves there; choose another"
+            " with --listen"
+        )
     try:
         port = server.add_insecure_port(settings.listen)
     except RuntimeError as error:
@@ -75,6 +81,14 @@ def bind(server: grpc.aio.Server, settings: ServiceSettings) -> str:
     if settings.listen.startswith("unix:"):
         return settings.listen
     return f"{settings.listen.rpartition(':')[0]}:{port}"
+
+
+def _is_served(listen: str) -> bool:
+    """Whether somebody answers on a Unix socket: the library would take it over silently."""
+    if not listen.startswith(UNIX):
+        return False
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(listen.removeprefix(UNIX)) == 0
 
 
 def _is_local(listen: str) -> bool:

@@ -28,9 +28,12 @@ def main() -> int:
 
 
 def _wait_for_config(pipe: SocketPipe) -> CoreConfig:
-    (start,) = pipe.receive(wait=True)
+    start, *others = pipe.receive(wait=True)
     if not isinstance(start, Start):
         raise TypeError("the first message must be Start")
+    if others:
+        # Before it was ready, nothing but Stop can follow.
+        raise PeerGone
     return start.config
 
 

@@ -39,6 +39,11 @@ def build_core(config: CoreConfig, progress: Progress) -> BuiltCore:
     runner.warm_up(num_blocks=plan.num_blocks, block_size=config.block_size)
     progress("warming up", 1, 1)
     scheduler = SCHEDULERS[config.scheduler](_scheduler_config(config, plan))
+    if not scheduler.layouts <= runner.info().layouts:
+        raise StartupError(
+            f"the runner {config.runner} cannot run the steps of the policy {config.scheduler}:"
+            " choose another --runner or --scheduler"
+        )
     return BuiltCore(
         scheduler=scheduler,
         runner=runner,
@@ -70,11 +75,6 @@ def _plan(config: CoreConfig, description: ModelDescription, info: RunnerInfo) -
 
 
 def _scheduler_config(config: CoreConfig, plan: MemoryPlan) -> SchedulerConfig:
-    if config.max_num_batched_tokens < config.max_num_seqs:
-        raise StartupError(
-            f"--max-num-batched-tokens {config.max_num_batched_tokens} is below --max-num-seqs"
-            f" {config.max_num_seqs}: every running request needs a token per step"
-        )
     return SchedulerConfig(
         num_blocks=plan.num_blocks,
         block_size=config.block_size,

@@ -17,7 +17,8 @@ class Ending:
 def ending_of(request: Request, *, max_model_len: int) -> Ending | None:
     """Why `request` ends after its last token; None if it goes on.
 
-    A token ends it before a length does: an end token at max_tokens is an end by token.
+    A token ends it before a length does: an end token at max_tokens is an end by token. A full
+    context is told as such, whether or not max_tokens is reached with it.
     """
     stopping = request.spec.stopping
     last = request.token_ids[-1]
@@ -26,10 +27,10 @@ def ending_of(request: Request, *, max_model_len: int) -> Ending | None:
             return Ending(reason=FinishReason.EOS, stop_token_id=last)
         if last in stopping.stop_token_ids:
             return Ending(reason=FinishReason.STOP_TOKEN, stop_token_id=last)
-    if request.num_output_tokens >= stopping.max_tokens:
-        return Ending(reason=FinishReason.MAX_TOKENS)
     if len(request.token_ids) >= max_model_len:
         return Ending(reason=FinishReason.CONTEXT_LENGTH)
+    if request.num_output_tokens >= stopping.max_tokens:
+        return Ending(reason=FinishReason.MAX_TOKENS)
     return None
 
 

@@ -1,7 +1,7 @@
 """What the front and the core say to each other, and how it becomes bytes.
 
-The only part of the core that the front knows. One message per step each way: what gathers while
-a step runs travels together.
+With the values that they carry, the only part of the core that the front knows. One message per
+step each way: what gathers while a step runs travels together.
 """
 
 from collections.abc import Sequence

@@ -6,7 +6,6 @@ from enum import Enum, auto
 
 from engine_svc.core.params import (
     BlockId,
-    FinishReason,
     RequestId,
     SamplingParams,
     StoppingParams,
@@ -64,7 +63,6 @@ class Request:
     """Blocks promised and not yet held."""
     first_scheduled: float | None = None
     first_token: float | None = None
-    finish_reason: FinishReason | None = None
 
     def __post_init__(self) -> None:
         self.token_ids = [*self.spec.prompt_token_ids, *self.spec.prior_output_token_ids]

@@ -9,8 +9,8 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-_CGROUP_ROOT = Path("/sys/fs/cgroup")
-_OWN_CGROUP = Path("/proc/self/cgroup")
+from engine_svc.core.cgroup import OWN, ROOT, own_groups
+
 _WAIT_POLICY = "OMP_WAIT_POLICY"
 
 
@@ -32,7 +32,7 @@ def thread_environment(num_threads: int, environ: Mapping[str, str]) -> dict[str
     return added
 
 
-def available_cores(*, cgroup_root: Path = _CGROUP_ROOT, own_cgroup: Path = _OWN_CGROUP) -> float:
+def available_cores(*, cgroup_root: Path = ROOT, own_cgroup: Path = OWN) -> float:
     """Cores that this process may use: its affinity, or less where its control group says so.
 
     Args:
@@ -52,19 +52,9 @@ def _quota_version_1(root: Path) -> Iterator[float]:
 
 def _quotas(root: Path, own_cgroup: Path) -> Iterator[float]:
     """The quota of the process's group and of every group around it, in cores; version 2."""
-    group = root / _own_group(own_cgroup)
-    for level in (group, *group.parents):
-        if level.is_relative_to(root):
-            limit = level / "cpu.max"
-            if limit.is_file():
-                quota, period = limit.read_text().split()
-                if quota != "max":
-                    yield int(quota) / int(period)
-
-
-def _own_group(own_cgroup: Path) -> str:
-    if own_cgroup.is_file():
-        for line in own_cgroup.read_text().splitlines():
-            if line.startswith("0::/"):
-                return line.removeprefix("0::/")
-    return ""
+    for level in own_groups(root=root, own=own_cgroup):
+        limit = level / "cpu.max"
+        if limit.is_file():
+            quota, period = limit.read_text().split()
+            if quota != "max":
+                yield int(quota) / int(period)

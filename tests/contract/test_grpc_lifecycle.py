@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import grpc
@@ -188,12 +189,67 @@ async def test_a_second_signal_skips_the_rest_of_the_grace(
 
 
 async def test_a_second_signal_skips_the_delay_too(lifecycle: Lifecycle, served: Serving) -> None:
-    lifecycle.request_stop()
-    lifecycle.request_stop()
+    lifecycle.hurry()
+    lifecycle.hurry()
     settings = ServerSettings(drain_delay_s=LONG_S, grace_s=LONG_S)
     async with asyncio.timeout(LONG_S / 10):
         await lifecycle.run(served.server, forever(), settings)
     assert lifecycle.phase is Phase.STOPPED
+
+
+async def test_other_reasons_to_stop_never_hurry(
+    lifecycle: Lifecycle, served: Serving, stub: Stub, gate: Gate
+) -> None:
+    """A supervisor's end of input after a signal, or a repeated Drain, cuts nobody off."""
+    stream = running(stub)
+    await gate.entered.wait()
+    told = asyncio.Event()
+    settings = ServerSettings(grace_s=LONG_S)
+    lifecycle.request_stop()
+    serving_on = asyncio.ensure_future(
+        lifecycle.run(served.server, forever(), settings, on_drain=told.set)
+    )
+    await told.wait()
+    lifecycle.request_stop()
+    gate.may_end.set()
+    assert await stream
+    await serving_on
+
+
+async def test_requests_are_taken_until_the_delay_is_over(
+    lifecycle: Lifecycle, served: Serving, channel: grpc.aio.Channel, stub: Stub, gate: Gate
+) -> None:
+    """Balancers see NOT_SERVING first; until they do, nothing is refused."""
+    await lifecycle.set_ready(ready=True)
+    states = watch(channel)
+    assert (await anext(states)).status == SERVING
+    told = asyncio.Event()
+    settings = ServerSettings(drain_delay_s=LONG_S, grace_s=LONG_S)
+    lifecycle.request_stop()
+    serving_on = asyncio.ensure_future(
+        lifecycle.run(served.server, forever(), settings, on_drain=told.set)
+    )
+    assert (await anext(states)).status == NOT_SERVING
+    gate.may_end.set()
+    assert await running(stub)
+    assert not told.is_set()
+    lifecycle.hurry()
+    await serving_on
+    assert told.is_set()
+
+
+async def test_a_unix_socket_that_is_served_is_not_taken_over(tmp_path: Path) -> None:
+    """The library would unlink it and leave its owner alive and unreachable."""
+    settings = ServerSettings(listen=f"unix:{tmp_path}/s")
+    first = make_server(settings)
+    bind(first, settings)
+    await first.start()
+    with pytest.raises(BindRefused, match="another process serves there"):
+        bind(make_server(settings), settings)
+    await first.stop(0)
+    second = make_server(settings)
+    assert bind(second, settings) == settings.listen
+    await second.stop(0)
 
 
 async def test_two_services_never_share_a_port_silently(served: Serving) -> None:

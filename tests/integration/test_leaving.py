@@ -33,7 +33,7 @@ def is_idle(stub: Stub) -> Callable[[], bool]:
 
 
 def test_closing_a_stream_frees_its_blocks(client: Client, engine_stub: Stub) -> None:
-    """Within two steps of the cancel's arrival nothing of the request is left."""
+    """Nothing of the request is left; at the engine an abort counts from the next step on."""
     stream = client.generate_stream("hello world", max_tokens=900)
     for event in stream:
         if isinstance(event, TextDelta):

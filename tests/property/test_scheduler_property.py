@@ -72,17 +72,18 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.arrived: list[RequestId] = []
         self.num_made = 0
 
-    @rule(prompt=st.integers(1, 30), max_tokens=st.integers(1, 20))
-    def arrive(self, prompt: int, max_tokens: int) -> None:
+    @rule(prompt=st.integers(1, 30), max_tokens=st.integers(1, 20), prior=st.integers(0, 25))
+    def arrive(self, prompt: int, max_tokens: int, prior: int) -> None:
         base = 10 + 31 * self.num_made
         ids = tuple(range(base, base + prompt))
         self.num_made += 1
-        spec = request_spec(f"r{self.num_made}", ids, max_tokens)
-        too_long = prompt + max_tokens > self.config.max_model_len
+        echoed = tuple(ids[i % prompt] for i in range(prior))
+        spec = request_spec(f"r{self.num_made}", ids, max_tokens, prior=echoed)
+        too_long = prompt + max_tokens > self.config.max_model_len or prior >= max_tokens
         assert isinstance(self.scheduler.capacity(spec), Never) is too_long
         if not too_long:
             self.scheduler.add_request(spec, 0.0)
-            self.live[spec.request_id] = Expected(spec)
+            self.live[spec.request_id] = Expected(spec, list(echoed))
             self.arrived.append(spec.request_id)
 
     @precondition(lambda self: self.live)

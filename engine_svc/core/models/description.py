@@ -41,12 +41,13 @@ def read_description(directory: Path) -> ModelDescription:
     architectures = config.get("architectures")
     if not isinstance(architectures, list) or len(architectures) != 1:
         raise StartupError(f"{directory}/config.json: architectures must name exactly one class")
+    vocab_size = _positive(config, "vocab_size", directory)
     return ModelDescription(
         directory=directory,
         architecture=str(architectures[0]),
-        vocab_size=_positive(config, "vocab_size", directory),
+        vocab_size=vocab_size,
         max_position_embeddings=_positive(config, "max_position_embeddings", directory),
-        eos_token_ids=end_token_ids(config, generation),
+        eos_token_ids=end_token_ids(config, generation, vocab_size=vocab_size),
         default_sampling=default_sampling(generation),
         config=config,
     )

@@ -30,18 +30,18 @@ def default_sampling(generation: Json) -> SamplingParams:
     return SamplingParams(temperature=0.0) if generation.get("do_sample") is False else sampling
 
 
-def end_token_ids(config: Json, generation: Json) -> tuple[TokenId, ...]:
+def end_token_ids(config: Json, generation: Json, *, vocab_size: int) -> tuple[TokenId, ...]:
     """The tokens that end an output, ascending; the generation config wins over the config.
 
     Raises:
-        StartupError: something in the list is no token id.
+        StartupError: something in the list is no token id of the vocabulary.
     """
     value = generation.get("eos_token_id")
     if value is None:
         value = config.get("eos_token_id")
     ids = value if isinstance(value, list) else [value] * (value is not None)
-    if any(type(token) is not int or token < 0 for token in ids):
-        _fail("eos_token_id", value, "be a token id or a list of token ids")
+    if any(type(token) is not int or not 0 <= token < vocab_size for token in ids):
+        _fail("eos_token_id", value, f"be a token id below {vocab_size} or a list of such ids")
     return tuple(sorted(set(ids)))
 
 

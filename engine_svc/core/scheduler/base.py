@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from engine_svc.core.outputs import (
+    Layout,
     RequestOutput,
     RunnerOutput,
     SchedulerLoad,
@@ -62,6 +63,10 @@ class Scheduler(Protocol):
 
     def abort_requests(self, request_ids: Collection[RequestId]) -> tuple[RequestId, ...]:
         """End requests in any state and free what they hold; tells the ones it knew."""
+
+    @property
+    def layouts(self) -> frozenset[type[Layout]]:
+        """The layouts that its steps have."""
 
     @property
     def has_requests(self) -> bool:

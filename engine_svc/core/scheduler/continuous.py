@@ -11,6 +11,7 @@ from engine_svc.core.finish import banned_token_ids, ending_of
 from engine_svc.core.kv_cache.block_pool import BlockPool, blocks_for
 from engine_svc.core.kv_cache.slots import slots_for
 from engine_svc.core.outputs import (
+    Layout,
     Ragged,
     RequestOutput,
     RowFault,
@@ -20,7 +21,7 @@ from engine_svc.core.outputs import (
     SchedulerLoad,
     SchedulerOutput,
 )
-from engine_svc.core.params import FinishReason, RequestId, TokenId
+from engine_svc.core.params import RequestId, TokenId
 from engine_svc.core.request import Request, RequestSpec, RequestStatus
 from engine_svc.core.scheduler.base import Capacity, Fits, Later, Never, SchedulerConfig
 from engine_svc.core.scheduler.budget import TokenBudget
@@ -40,6 +41,11 @@ class ContinuousScheduler:
         self._step = 0
 
     @property
+    def layouts(self) -> frozenset[type[Layout]]:
+        """Ragged alone."""
+        return frozenset({Ragged})
+
+    @property
     def has_requests(self) -> bool:
         """Whether there is anything to do."""
         return bool(self._requests)
@@ -51,6 +57,8 @@ class ContinuousScheduler:
                 f"prompt of {spec.num_prompt_tokens} tokens and max_tokens"
                 f" {spec.stopping.max_tokens} exceed the context of {self._config.max_model_len}"
             )
+        if len(spec.prior_output_token_ids) >= spec.stopping.max_tokens:
+            return Never("the prior output already has max_tokens tokens")
         needed = self._blocks_needed(spec)
         if needed > self._pool.num_blocks:
             return Never(f"needs {needed} KV blocks; there are {self._pool.num_blocks}")
@@ -67,7 +75,7 @@ class ContinuousScheduler:
         """End requests in any state and free what they hold."""
         known = tuple(i for i in request_ids if i in self._requests)
         for request_id in known:
-            self._end(self._requests[request_id], FinishReason.ABORTED)
+            self._end(self._requests[request_id])
         return known
 
     def schedule(self, now: float) -> SchedulerOutput | None:
@@ -183,7 +191,7 @@ class ContinuousScheduler:
             request.first_token = now
         ending = ending_of(request, max_model_len=self._config.max_model_len)
         if ending is not None:
-            self._end(request, ending.reason)
+            self._end(request)
         return RequestOutput(
             request_id=request.request_id,
             first_position=position,
@@ -197,10 +205,10 @@ class ContinuousScheduler:
         )
 
     def _failed(self, request: Request, fault: RowFault) -> RequestOutput:
-        self._end(request, FinishReason.ABORTED)
+        self._end(request)
         return RequestOutput(request_id=request.request_id, fault=fault)
 
-    def _end(self, request: Request, reason: FinishReason) -> None:
+    def _end(self, request: Request) -> None:
         """Leave every place and give back every block."""
         if request.status is RequestStatus.RUNNING:
             del self._running[request.request_id]
@@ -211,7 +219,6 @@ class ContinuousScheduler:
             self._waiting.remove(request)
         del self._requests[request.request_id]
         request.status = RequestStatus.FINISHED
-        request.finish_reason = reason
 
     def _has_free_seat(self) -> bool:
         return len(self._running) < self._config.max_num_seqs

@@ -177,6 +177,13 @@ def test_prior_output_counts_as_output() -> None:
     assert output.finish_reason is FinishReason.MAX_TOKENS
 
 
+def test_prior_output_that_leaves_nothing_to_produce_never_fits() -> None:
+    """Its blocks would not be counted."""
+    scheduler = ContinuousScheduler(scheduler_config())
+    assert scheduler.capacity(request_spec("a", 3, 4, prior=(1, 2, 3))) == Fits()
+    assert isinstance(scheduler.capacity(request_spec("a", 3, 4, prior=(1,) * 4)), Never)
+
+
 def test_capacity_tells_fits_later_and_never() -> None:
     """Never names limit and value."""
     scheduler = ContinuousScheduler(scheduler_config(num_blocks=4, max_model_len=40))
