@@ -10,7 +10,7 @@ TORCH_INDEX_URL ?=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	$(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL)) --constraint constraints.txt
 
-.PHONY: help demo test lint format protos protos-baseline clean train
+.PHONY: help demo test lint format protos protos-baseline wheel-check clean train
 .DEFAULT_GOAL := help
 
 help: ## Show this.
@@ -54,6 +54,17 @@ protos: $(VENV)/.installed-dev ## Generate the contract's Python code.
 # or when a break is meant and CHANGELOG.md tells it.
 protos-baseline: $(VENV)/.installed-dev ## Take the contract as it is as what must not break.
 	cd protos && ../$(BIN)/buf build --exclude-source-info -o baseline.binpb
+
+CHECK := build/wheel-check
+
+wheel-check: $(VENV)/.installed-dev ## Build the wheel; run the demo from a fresh environment.
+	rm -rf $(CHECK)
+	$(BIN)/python -m build --wheel --outdir $(CHECK) .
+	$(PYTHON) -m venv $(CHECK)/venv
+	$(CHECK)/venv/bin/python -m pip install --quiet --constraint constraints.txt \
+		$(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL)) \
+		"steeple[all] @ file://$$(echo $(CURDIR)/$(CHECK)/*.whl)"
+	cd $(CHECK) && venv/bin/steeple demo
 
 train: $(VENV)/.installed ## Train the demo model again (minutes).
 	$(BIN)/python -m steeple_demo.train --out steeple_demo/model

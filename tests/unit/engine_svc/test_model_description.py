@@ -71,6 +71,7 @@ def test_the_models_own_sampling_is_the_default(tmp_path: Path) -> None:
         ("eos_token_id", "</s>"),
         ("eos_token_id", [2, None]),
         ("eos_token_id", -1),
+        ("eos_token_id", 1_000_000),
     ],
 )
 def test_a_wrong_default_is_refused(tmp_path: Path, name: str, value: object) -> None:
