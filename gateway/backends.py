@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from gateway.catalog import Catalog, EngineState
 from gateway.clients.detokenizer import DetokenizeClient
-from gateway.clients.tokenizer import TokenizerClient, TokenizerFacts
+from gateway.clients.tokenizer import TokenizerClient
+from gateway.upstream_values import TokenizerFacts
 from gateway.upstreams import Engine, Upstream
 from steeple_rpc.channel import open_channel
 from steeple_rpc.lifecycle import OnReady

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.balance import EngineLoad, least_loaded
-from gateway.clients.engine import EngineFacts
-from gateway.clients.tokenizer import TokenizerFacts
+from gateway.upstream_values import EngineFacts, TokenizerFacts
 from steeple_rpc.errors import InvalidRequest, NotFound, Unavailable
 
 

@@ -4,8 +4,7 @@ import secrets
 from collections.abc import Iterable
 from typing import TypeAlias
 
-from google.protobuf.message import Message
-
+from gateway.message_fields import set_fields
 from gateway.values import (
     ChatMessage,
     ChatPrompt,
@@ -93,8 +92,8 @@ def _request(message: Generating | Chatting, prompt: Prompt) -> GenerationReques
         request_id=message.request_id if message.HasField("request_id") else secrets.token_hex(16),
         model=message.model,
         prompt=prompt,
-        sampling=_with_seed(_options(message.sampling)),
-        stopping={k: v for k, v in _options(stopping).items() if k != "stop"},
+        sampling=_with_seed(set_fields(message.sampling)),
+        stopping={k: v for k, v in set_fields(stopping).items() if k != "stop"},
         stop=tuple(stopping.stop),
         max_tokens=stopping.max_tokens if stopping.HasField("max_tokens") else None,
         min_tokens=stopping.min_tokens,
@@ -103,11 +102,6 @@ def _request(message: Generating | Chatting, prompt: Prompt) -> GenerationReques
         include_stop_in_output=stopping.include_stop_in_output,
         token_details=message.output.token_details,
     )
-
-
-def _options(message: Message) -> dict[str, object]:
-    """The fields that are set, by name."""
-    return {field.name: value for field, value in message.ListFields()}
 
 
 def _with_seed(sampling: dict[str, object]) -> Options:

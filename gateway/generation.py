@@ -5,12 +5,13 @@ import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 
-from gateway.clients.detokenizer import DetokenizeClient, Session, SessionOptions
-from gateway.clients.engine import EngineClient, EngineRequest, EngineUpdate
+from gateway.clients.detokenizer import DetokenizeClient, Session
+from gateway.clients.engine import EngineClient
+from gateway.guarded_outbox import GRACE_S, GuardedOutbox
 from gateway.output import Signal
-from gateway.values import EncodedPrompt, GenerationRequest
-from steeple_rpc.errors import DeadlineExpired, EngineFault, ServiceError
-from steeple_rpc.outbox import Outbox
+from gateway.upstream_values import EngineRequest, EngineUpdate, SessionOptions
+from gateway.values import EncodedPrompt, FinishReason, GenerationRequest
+from steeple_rpc.errors import Aborted, EngineFault, ServiceError
 
 _SIGNAL_BYTES = 64
 
@@ -23,6 +24,7 @@ class Generation:
         prompt: its ids.
         model: served name.
         timeout_s: what is left of the caller's patience.
+        grace_s: what a reader that is out of time gets before its task is cancelled.
     """
 
     def __init__(
@@ -31,12 +33,17 @@ class Generation:
         prompt: EncodedPrompt,
         model: str,
         timeout_s: float,
+        *,
+        grace_s: float = GRACE_S,
     ) -> None:
         self._request = request
         self._prompt = prompt
         self.model = model
+        self.engine_request_id = f"{uuid.uuid4()}/0#1"
         self._timeout_s = timeout_s
+        self._grace_s = grace_s
         self._num_received = 0
+        self._session: Session | None = None
 
     async def signals(
         self,
@@ -46,37 +53,42 @@ class Generation:
     ) -> AsyncGenerator[Sequence[Signal], None]:
         """Run it; everything that becomes known, in batches, until the output has ended.
 
-        Leaving in any way ends the request on the engine and closes the session.
+        The engine's start comes first. Leaving in any way ends the request on the engine and
+        closes the session. Call once, in the task that reads to the end: it is cancelled if its
+        time is over, or it reads too slowly, and it does not leave.
 
         Raises:
-            ServiceError: the engine or the session failed, the caller reads too slowly, or the
-                time is over.
+            ServiceError: the engine or the session failed, somebody aborted the request, the
+                caller reads too slowly, or the time is over.
         """
-        outbox = Outbox[Signal](clock)
-        # The engine keeps the deadline; this is for a session that never ends.
-        expiry = asyncio.get_running_loop().call_later(
-            self._timeout_s, outbox.close, DeadlineExpired("the request took too long")
-        )
-        session = detokenizer.open(self._session_options(), outbox)
-        reading = asyncio.create_task(self._read(engine, session, outbox))
+        detokenizer.check_ready()
+        # The engine keeps the deadline too; this is for a session that never ends.
+        outbox = GuardedOutbox[Signal](clock, timeout_s=self._timeout_s, grace_s=self._grace_s)
+        reading = asyncio.create_task(self._read(engine, detokenizer, outbox))
         try:
-            async for batch in outbox.batches():
-                yield batch
+            async with aclosing(outbox.batches()) as batches:
+                async for batch in batches:
+                    yield batch
         finally:
-            expiry.cancel()
-            session.close()
+            outbox.release()
             reading.cancel()
             await asyncio.wait({reading})
+            if self._session is not None:
+                self._session.close()
             if not reading.cancelled():
                 reading.result()
 
-    async def _read(self, engine: EngineClient, session: Session, outbox: Outbox[Signal]) -> None:
+    async def _read(
+        self, engine: EngineClient, detokenizer: DetokenizeClient, outbox: GuardedOutbox[Signal]
+    ) -> None:
         """Carry the engine's updates over while they are wanted; its failure closes the outbox."""
         has_ended = False
         updates = engine.generate(self._engine_request(), self._timeout_s)
         try:
             async with aclosing(updates):
                 async for update in updates:
+                    # Not before: a session without tokens expires, and requests queue for long.
+                    session = self._session or self._opened(update, detokenizer, outbox)
                     if not outbox.put(update, _SIGNAL_BYTES):
                         break
                     self._push(session, update)
@@ -87,6 +99,26 @@ class Generation:
             # After a regular end the session's last update closes the outbox.
             if not has_ended:
                 outbox.close(EngineFault("the engine's stream ended early", reason="BAD_ENGINE"))
+
+    def _opened(
+        self,
+        update: EngineUpdate,
+        detokenizer: DetokenizeClient,
+        outbox: GuardedOutbox[Signal],
+    ) -> Session:
+        """The session, from the engine's first update on.
+
+        Raises:
+            Aborted: the engine ended the request without having started it.
+            EngineFault: it tells of a request that it has not started.
+            Unavailable: nobody can decode.
+        """
+        if not update.is_first and update.finish_reason is FinishReason.ABORTED:
+            raise Aborted("the request was aborted before it started")
+        if not update.is_first:
+            raise EngineFault("the engine did not tell the start first", reason="BAD_ENGINE")
+        self._session = detokenizer.open(self._session_options(), outbox)
+        return self._session
 
     def _push(self, session: Session, update: EngineUpdate) -> None:
         is_last = update.finish_reason is not None
@@ -101,7 +133,7 @@ class Generation:
 
     def _engine_request(self) -> EngineRequest:
         return EngineRequest(
-            request_id=f"{uuid.uuid4()}/0#1",
+            request_id=self.engine_request_id,
             model=self.model,
             prompt_token_ids=self._prompt.token_ids,
             sampling=self._request.sampling,

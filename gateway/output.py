@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.clients.detokenizer import TextUpdate
-from gateway.clients.engine import EngineUpdate
+from gateway.upstream_values import EngineUpdate, TextUpdate
 from gateway.values import (
     Event,
     Finished,
@@ -43,7 +42,6 @@ class OutputFold:
         self._started_at = 0.0
         self._first_token_at: float | None = None
         self._last_token_at = 0.0
-        self.is_done = False
 
     def events(self, signals: Sequence[Signal], now: float) -> list[Event]:
         """The events that the signals amount to: at most one delta, the closing ones at the end."""
@@ -97,7 +95,6 @@ class OutputFold:
             self._num_tokens = num_tokens
             events.append(TextDelta(text=text, num_completion_tokens=num_tokens, tokens=tokens))
         if last.is_final or last.matched_stop is not None:
-            self.is_done = True
             events += [self._finished(last), self._usage(now)]
         return events
 

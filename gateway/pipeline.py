@@ -14,6 +14,7 @@ from gateway.backends import Backends
 from gateway.catalog import EngineState
 from gateway.generation import Generation
 from gateway.output import OutputFold, PromptFacts
+from gateway.request_log import RequestStory, logged
 from gateway.validation import check_length
 from gateway.values import (
     ChatPrompt,
@@ -67,6 +68,17 @@ class Pipeline:
         Raises:
             ServiceError: why it was refused or failed.
         """
+        story = RequestStory(request.request_id, self._clock())
+        with logged(story, self._clock):
+            async with aclosing(self._admitted(request, deadline_s, story)) as events:
+                async for event in events:
+                    story.note(event)
+                    yield event
+
+    async def _admitted(
+        self, request: GenerationRequest, deadline_s: float | None, story: RequestStory
+    ) -> AsyncGenerator[Event, None]:
+        """The events of a request that holds a permit."""
         if self._is_draining:
             raise Unavailable("the gateway is draining", reason="DRAINING")
         arrival = self._clock()
@@ -83,6 +95,11 @@ class Pipeline:
                 tokenize_s=self._clock() - arrival,
             )
             generation = Generation(request, prompt, model, self._left(deadline_s))
+            story.know(
+                model=model,
+                engine_request_id=generation.engine_request_id,
+                num_prompt_tokens=facts.num_tokens,
+            )
             async with aclosing(self._events(generation, OutputFold(request, facts))) as events:
                 async for event in events:
                     yield event
@@ -115,14 +132,22 @@ class Pipeline:
                     model, chat, max_tokens=limit, timeout_s=timeout_s
                 )
             case TokenPrompt(token_ids=token_ids):
-                check_token_ids("token_ids.ids", token_ids, state.facts.vocab_size)
                 prompt = EncodedPrompt(token_ids=token_ids, tail_start=0)
         prompt = _truncated(prompt, request.truncate_prompt_tokens)
         check_length(len(prompt.token_ids), request, state.facts.max_model_len)
+        if isinstance(request.prompt, TokenPrompt):
+            # After the length: a million ids would be looked at for nothing.
+            check_token_ids(_ids_field(request), prompt.token_ids, state.facts.vocab_size)
         return prompt
 
     def _left(self, deadline_s: float) -> float:
         return max(0.0, deadline_s - self._clock())
+
+
+def _ids_field(request: GenerationRequest) -> str:
+    """What a caller's ids are called where one of them is at fault; the kept ones if only some."""
+    keep = request.truncate_prompt_tokens
+    return "token_ids.ids" if keep is None else f"token_ids.ids[-{keep}:]"
 
 
 def _truncated(prompt: EncodedPrompt, keep: int | None) -> EncodedPrompt:

@@ -9,7 +9,8 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from gateway.balance import EngineLoad
-from gateway.clients.engine import EngineClient, EngineFacts
+from gateway.clients.engine import EngineClient
+from gateway.upstream_values import EngineFacts
 from steeple_rpc.channel import open_channel
 from steeple_rpc.errors import ServiceError
 from steeple_rpc.telemetry import logger

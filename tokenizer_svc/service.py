@@ -13,7 +13,8 @@ from steeple.tokenizer.v1 import (
     tokenizer_service_pb2_grpc,
 )
 from steeple_rpc.context import Context
-from steeple_rpc.errors import InvalidRequest, NotFound, ServiceError
+from steeple_rpc.errors import NotFound, ServiceError
+from steeple_rpc.limits import check_count
 from tokenizer_svc import conversion
 from tokenizer_svc.chat.conversation import Chat
 from tokenizer_svc.detokenize.detokenizer import Detokenizer
@@ -67,7 +68,7 @@ class TokenizerService(tokenizer_service_pb2_grpc.TokenizerServiceServicer):
     ) -> tokenizer_service_pb2.EncodeResponse:
         """Encode each input, or tell why not."""
         tokenizer = self._tokenizer(request.model)
-        _check_inputs(len(request.inputs))
+        check_count("inputs", len(request.inputs), MAX_INPUTS)
         jobs = [partial(_encode, tokenizer, item, self._bounds) for item in request.inputs]
         outcomes = await self._each(jobs)
         results = [conversion.encode_result(outcome) for outcome in outcomes]
@@ -87,7 +88,7 @@ class TokenizerService(tokenizer_service_pb2_grpc.TokenizerServiceServicer):
     ) -> tokenizer_service_pb2.DecodeResponse:
         """Decode each input, or tell why not."""
         tokenizer = self._tokenizer(request.model)
-        _check_inputs(len(request.inputs))
+        check_count("inputs", len(request.inputs), MAX_INPUTS)
         skip = not request.HasField("skip_special_tokens") or request.skip_special_tokens
         jobs = [
             partial(tokenizer.decode, list(item.ids), skip_special_tokens=skip)
@@ -223,12 +224,3 @@ def _outcome(job: Callable[[], T]) -> T | ServiceError:
 def _limit(message: Any) -> int | None:
     """The `max_tokens` of a message that has one."""
     return message.max_tokens if message.HasField("max_tokens") else None
-
-
-def _check_inputs(num_inputs: int) -> None:
-    if num_inputs > MAX_INPUTS:
-        raise InvalidRequest(
-            f"{num_inputs} inputs; at most {MAX_INPUTS} are allowed",
-            reason="TOO_MANY",
-            field="inputs",
-        )

@@ -18,6 +18,9 @@ class TokenizerSettings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="STEEPLE_TOKENIZER_")
 
     listen: str = Field(default="127.0.0.1:50052", description="where to serve")
+    max_message_bytes: int = Field(
+        default=64 << 20, ge=1 << 10, le=1 << 30, description="largest message accepted"
+    )
     model: tuple[str, ...] = Field(
         min_length=1,
         description="NAME=DIR, or DIR to serve it under its own name; once per model",

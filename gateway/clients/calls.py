@@ -4,19 +4,44 @@ from collections.abc import AsyncGenerator, Awaitable
 from typing import Any, TypeVar
 
 import grpc
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
 
 from steeple_rpc import status
-from steeple_rpc.errors import Cancelled, ServiceError, Unavailable
+from steeple_rpc.context import REQUEST_ID_KEY, current_rpc
+from steeple_rpc.errors import (
+    Cancelled,
+    DeadlineExpired,
+    EngineFault,
+    ServiceError,
+    Unavailable,
+)
+from steeple_rpc.telemetry import logger
 
 Reply = TypeVar("Reply")
 
+# What a connection that is lost, and a server that stops, end a call with.
+_LOST = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN, grpc.StatusCode.CANCELLED}
 
-async def unary(call: Awaitable[Reply], *, lost: str) -> Reply:
+
+def correlation() -> tuple[tuple[str, str], ...]:
+    """Metadata that lets the upstream's log name the RPC handled here; empty outside of one."""
+    try:
+        request_id = current_rpc().request_id
+    except LookupError:
+        return ()
+    # grpc refuses to send metadata that is not ASCII, and lets it come in.
+    return ((REQUEST_ID_KEY, request_id),) if request_id.isascii() else ()
+
+
+async def unary(call: Awaitable[Reply], *, lost: str, is_callers_deadline: bool = False) -> Reply:
     """The reply of a unary call.
 
     Args:
         call: made with a timeout.
         lost: the reason to tell when the service is gone.
+        is_callers_deadline: the timeout is what the caller has left; else it is our own, and a
+            service that lets it pass counts as lost.
 
     Raises:
         ServiceError: what the service answered, or Unavailable with `lost`.
@@ -24,14 +49,14 @@ async def unary(call: Awaitable[Reply], *, lost: str) -> Reply:
     try:
         return await call
     except grpc.aio.AioRpcError as error:
-        raise told(error, lost=lost) from error
+        raise told(error, lost=lost, is_callers_deadline=is_callers_deadline) from error
 
 
 # The stream's message type is the caller's; grpc's call classes are generic in their stubs only.
 async def stream(call: Any, *, lost: str) -> AsyncGenerator[Any, None]:
     """The messages of a server stream; leaving in any way cancels the call.
 
-    A dropped call object would go on: grpcio does not cancel it.
+    A dropped call object would go on: grpcio does not cancel it. Its timeout is the caller's.
 
     Raises:
         ServiceError: what the service answered, or Unavailable with `lost`.
@@ -40,14 +65,40 @@ async def stream(call: Any, *, lost: str) -> AsyncGenerator[Any, None]:
         async for message in call:
             yield message
     except grpc.aio.AioRpcError as error:
-        raise told(error, lost=lost) from error
+        raise told(error, lost=lost, is_callers_deadline=True) from error
     finally:
         call.cancel()
 
 
-def told(error: grpc.aio.AioRpcError, *, lost: str) -> ServiceError:
-    """The upstream's error as ours; a lost connection and a stopped server are `lost`."""
-    known = status.from_call(error)
-    if isinstance(known, Cancelled) or known.reason in {"UNAVAILABLE", "UNKNOWN"}:
-        return Unavailable("a service behind the gateway was lost", reason=lost)
-    return known
+def told(error: grpc.aio.AioRpcError, *, lost: str, is_callers_deadline: bool) -> ServiceError:
+    """The upstream's error as ours; arguments as in `unary`.
+
+    Only what the service itself told passes as it is. The words of grpc and of what lies between
+    are not for callers: a lost connection and a stopped server are `lost`, and what is neither
+    them nor a deadline is a fault of ours.
+    """
+    if _is_ours(error):
+        known = status.from_call(error)
+        return _gone(lost) if isinstance(known, Cancelled) else known
+    if error.code() in _LOST:
+        return _gone(lost)
+    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+        expired = DeadlineExpired("the request took too long")
+        return expired if is_callers_deadline else _gone(lost)
+    logger().error("upstream_refused", code=error.code().name, details=error.details())
+    return EngineFault("a service behind the gateway could not be called; the log has the story")
+
+
+def _gone(lost: str) -> Unavailable:
+    return Unavailable("a service behind the gateway was lost", reason=lost)
+
+
+def _is_ours(error: grpc.aio.AioRpcError) -> bool:
+    """Whether a service of ours made the error: it has an ErrorInfo of our domain then."""
+    packed = dict(error.trailing_metadata() or ()).get(status.DETAILS_KEY, b"")
+    info = error_details_pb2.ErrorInfo()
+    try:
+        details = status_pb2.Status.FromString(packed).details
+        return any(detail.Unpack(info) and info.domain == status.DOMAIN for detail in details)
+    except DecodeError:
+        return False

@@ -7,11 +7,11 @@ message. If the stream breaks, its sessions end TOKENIZER_LOST and a new stream 
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 import grpc
 
+from gateway.upstream_values import SessionOptions, TextUpdate
 from gateway.values import Token
 from steeple.tokenizer.v1 import detokenize_pb2, tokenizer_service_pb2_grpc
 from steeple_rpc.errors import ServiceError, Unavailable
@@ -23,31 +23,6 @@ PAUSE_S = 0.5
 # Commands of every session share this outbox; a session's own share is bounded by its engine.
 MAX_COMMAND_BYTES = 64 << 20
 _ITEM_BYTES = 32
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionOptions:
-    """How one output is decoded."""
-
-    model: str
-    prompt_tail_ids: tuple[int, ...]
-    stop: tuple[str, ...]
-    min_tokens: int
-    skip_special_tokens: bool
-    include_stop_in_output: bool
-    token_texts: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TextUpdate:
-    """New text of one session."""
-
-    text: str
-    num_consumed: int
-    """Output ids whose text has come completely (cumulative)."""
-    tokens: tuple[Token, ...] = ()
-    matched_stop: str | None = None
-    is_final: bool = False
 
 
 class TextSink(Protocol):
@@ -84,23 +59,35 @@ class DetokenizeClient:
         channel: to the tokenizer service.
         clock: monotonic seconds.
         pause_s: between the loss of a stream and the next one.
+        max_command_bytes: what may wait for the service; more, and the stream counts as lost.
     """
 
     def __init__(
-        self, channel: grpc.aio.Channel, clock: Callable[[], float], *, pause_s: float = PAUSE_S
+        self,
+        channel: grpc.aio.Channel,
+        clock: Callable[[], float],
+        *,
+        pause_s: float = PAUSE_S,
+        max_command_bytes: int = MAX_COMMAND_BYTES,
     ) -> None:
         self._pause_s = pause_s
+        self._max_command_bytes = max_command_bytes
         self._stub = tokenizer_service_pb2_grpc.TokenizerServiceStub(channel)
         self._clock = clock
         self._numbers = itertools.count(1)
         self._sessions: dict[int, TextSink] = {}
         self._commands: Outbox[detokenize_pb2.SessionCommand] | None = None
+        self._call: grpc.aio.Call | None = None
         self._is_draining = False
 
-    @property
-    def num_sessions(self) -> int:
-        """Sessions that are open."""
-        return len(self._sessions)
+    def check_ready(self) -> None:
+        """Tell before work is done for nothing that no session could be opened.
+
+        Raises:
+            Unavailable: the stream is down or the service is draining.
+        """
+        if self._commands is None or self._commands.is_closed or self._is_draining:
+            raise Unavailable("the tokenizer service is not there", reason="TOKENIZER_LOST")
 
     def open(self, options: SessionOptions, updates: TextSink) -> Session:
         """Start decoding an output.
@@ -112,8 +99,7 @@ class DetokenizeClient:
         Raises:
             Unavailable: the stream is down or the service is draining.
         """
-        if self._commands is None or self._is_draining:
-            raise Unavailable("the tokenizer service is not there", reason="TOKENIZER_LOST")
+        self.check_ready()
         number = next(self._numbers)
         self._sessions[number] = updates
         self.command(detokenize_pb2.SessionCommand(session=number, open=_opening(options)))
@@ -121,8 +107,11 @@ class DetokenizeClient:
 
     def command(self, command: detokenize_pb2.SessionCommand) -> None:
         """Pass a session's command; dropped where the stream is down, for its session is too."""
-        if self._commands is not None:
-            self._commands.put(command, _ITEM_BYTES + command.ByteSize())
+        if self._commands is None:
+            return
+        if not self._commands.put(command, _ITEM_BYTES + command.ByteSize()) and self._call:
+            # The service does not read: its reader may wait in a write, and only this wakes it.
+            self._call.cancel()
 
     def forget(self, number: int) -> None:
         """Close a session on both sides if it still is open."""
@@ -135,18 +124,24 @@ class DetokenizeClient:
         while True:
             self._is_draining = False
             self._commands = Outbox(
-                self._clock, max_bytes=MAX_COMMAND_BYTES, max_wait_s=float("inf")
+                self._clock, max_bytes=self._max_command_bytes, max_wait_s=float("inf")
             )
             try:
                 await self._converse(self._commands)
             except grpc.aio.AioRpcError as error:
                 logger().warning("detokenize_stream_lost", code=error.code().name)
+            except asyncio.CancelledError:
+                # A call that is cancelled here raises in its reader what a task's own end does.
+                if _is_this_task_ending():
+                    raise
+                logger().warning("detokenize_stream_lost", code="CANCELLED")
             finally:
                 self._lose()
             await asyncio.sleep(self._pause_s)
 
     async def _converse(self, commands: Outbox[detokenize_pb2.SessionCommand]) -> None:
         call = self._stub.Detokenize(_requests(commands), wait_for_ready=True)
+        self._call = call
         try:
             async for response in call:
                 self._is_draining = self._is_draining or response.draining
@@ -170,7 +165,7 @@ class DetokenizeClient:
             updates.close()
 
     def _lose(self) -> None:
-        self._commands = None
+        self._commands = self._call = None
         sessions, self._sessions = self._sessions, {}
         lost: ServiceError = Unavailable("the tokenizer service was lost", reason="TOKENIZER_LOST")
         for updates in sessions.values():
@@ -180,8 +175,17 @@ class DetokenizeClient:
 async def _requests(
     commands: Outbox[detokenize_pb2.SessionCommand],
 ) -> AsyncIterator[detokenize_pb2.DetokenizeRequest]:
-    async for batch in commands.batches():
-        yield detokenize_pb2.DetokenizeRequest(commands=batch)
+    try:
+        async for batch in commands.batches():
+            yield detokenize_pb2.DetokenizeRequest(commands=batch)
+    except ServiceError as error:
+        # Too much waited. Ends rather than raises: grpc would log it as a fault of its own.
+        logger().warning("detokenize_commands_full", reason=error.reason)
+
+
+def _is_this_task_ending() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _opening(options: SessionOptions) -> detokenize_pb2.OpenSession:

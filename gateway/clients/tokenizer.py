@@ -1,14 +1,17 @@
 """The tokenizer service as the gateway sees it: prompts in, ids out."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import grpc
+from google.protobuf.message import Message
 
-from gateway.clients.calls import unary
+from gateway.clients.calls import correlation, unary
+from gateway.upstream_values import EncodeInput, TokenizerFacts
 from gateway.values import ChatMessage, ChatPrompt, EncodedPrompt
 from steeple.common.v1 import chat_pb2
 from steeple.tokenizer.v1 import tokenizer_service_pb2, tokenizer_service_pb2_grpc
+from steeple_rpc.errors import ServiceError
 from steeple_rpc.status import from_proto
 
 LOST = "TOKENIZER_LOST"
@@ -21,25 +24,22 @@ _ROLES = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenizerFacts:
-    """One model's tokenizer."""
-
-    fingerprint: str
-    vocab_size: int
-    has_chat_template: bool
-
-
 class TokenizerClient:
-    """Calls one tokenizer service. Owns nothing but the stub."""
+    """Calls one tokenizer service. Owns nothing but the stub.
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    Args:
+        channel: to it.
+        timeout_s: a service that answers no call in so long counts as lost.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel, *, timeout_s: float = CALL_TIMEOUT_S) -> None:
+        self._timeout_s = timeout_s
         self._stub = tokenizer_service_pb2_grpc.TokenizerServiceStub(channel)
 
     async def facts(self) -> Mapping[str, TokenizerFacts]:
         """Every tokenizer of the service, by served model name."""
         request = tokenizer_service_pb2.GetTokenizerInfoRequest()
-        call = self._stub.GetTokenizerInfo(request, timeout=CALL_TIMEOUT_S)
+        call = self._stub.GetTokenizerInfo(request, timeout=self._timeout_s)
         reply = await unary(call, lost=LOST)
         return {
             info.model: TokenizerFacts(
@@ -51,13 +51,7 @@ class TokenizerClient:
         }
 
     async def encode(
-        self,
-        model: str,
-        text: str,
-        *,
-        max_tokens: int | None,
-        timeout_s: float | None,
-        add_special_tokens: bool = True,
+        self, model: str, text: str, *, max_tokens: int | None, timeout_s: float | None
     ) -> EncodedPrompt:
         """A text's ids.
 
@@ -65,18 +59,41 @@ class TokenizerClient:
             model: served name.
             text: not empty.
             max_tokens: refuse more ids than this; None = the service's own limit.
-            timeout_s: the caller's patience.
-            add_special_tokens: with the special tokens that the model expects.
+            timeout_s: the caller's patience; None = endless.
+
+        Raises:
+            ServiceError: the text was refused, or the service is gone.
         """
-        item = tokenizer_service_pb2.EncodeInput(
-            text=text, max_tokens=max_tokens, add_special_tokens=add_special_tokens
+        item = EncodeInput(text=text, max_tokens=max_tokens)
+        (outcome,) = await self.encode_each(model, [item], timeout_s=timeout_s)
+        if isinstance(outcome, ServiceError):
+            raise outcome
+        return outcome
+
+    async def encode_each(
+        self, model: str, inputs: Sequence[EncodeInput], *, timeout_s: float | None
+    ) -> list[EncodedPrompt | ServiceError]:
+        """What becomes of each text, in order, by one call.
+
+        Raises:
+            ServiceError: all of them were refused, or the service is gone.
+        """
+        request = tokenizer_service_pb2.EncodeRequest(
+            model=model,
+            inputs=[
+                tokenizer_service_pb2.EncodeInput(
+                    text=item.text,
+                    max_tokens=item.max_tokens,
+                    add_special_tokens=item.add_special_tokens,
+                )
+                for item in inputs
+            ],
         )
-        request = tokenizer_service_pb2.EncodeRequest(model=model, inputs=[item])
-        reply = await unary(self._stub.Encode(request, timeout=_patience(timeout_s)), lost=LOST)
-        (result,) = reply.results
-        if result.HasField("error"):
-            raise from_proto(result.error)
-        return _prompt(result.prompt)
+        reply = await self._call(self._stub.Encode, request, timeout_s)
+        return [
+            from_proto(result.error) if result.HasField("error") else _prompt(result.prompt)
+            for result in reply.results
+        ]
 
     async def render_chat(
         self, model: str, chat: ChatPrompt, *, max_tokens: int | None, timeout_s: float | None
@@ -89,27 +106,42 @@ class TokenizerClient:
             continue_final_message=chat.continue_final_message,
             max_tokens=max_tokens,
         )
-        call = self._stub.RenderChat(request, timeout=_patience(timeout_s))
-        return _prompt((await unary(call, lost=LOST)).prompt)
+        return _prompt((await self._call(self._stub.RenderChat, request, timeout_s)).prompt)
 
-    async def decode(
-        self, model: str, token_ids: tuple[int, ...], *, skip_special_tokens: bool
-    ) -> str:
-        """The text of a whole sequence."""
+    async def decode_each(
+        self,
+        model: str,
+        sequences: Sequence[Sequence[int]],
+        *,
+        skip_special_tokens: bool,
+        timeout_s: float | None,
+    ) -> list[str | ServiceError]:
+        """What becomes of each whole sequence, in order, by one call.
+
+        Raises:
+            ServiceError: all of them were refused, or the service is gone.
+        """
         request = tokenizer_service_pb2.DecodeRequest(
             model=model,
-            inputs=[tokenizer_service_pb2.DecodeInput(ids=token_ids)],
+            inputs=[tokenizer_service_pb2.DecodeInput(ids=ids) for ids in sequences],
             skip_special_tokens=skip_special_tokens,
         )
-        reply = await unary(self._stub.Decode(request, timeout=CALL_TIMEOUT_S), lost=LOST)
-        (result,) = reply.results
-        if result.HasField("error"):
-            raise from_proto(result.error)
-        return result.text
+        reply = await self._call(self._stub.Decode, request, timeout_s)
+        return [
+            from_proto(result.error) if result.HasField("error") else result.text
+            for result in reply.results
+        ]
 
-
-def _patience(timeout_s: float | None) -> float:
-    return CALL_TIMEOUT_S if timeout_s is None else min(timeout_s, CALL_TIMEOUT_S)
+    # The reply's type is the method's; grpc's multi-callables are generic in their stubs only.
+    async def _call(self, method: Any, request: Message, timeout_s: float | None) -> Any:
+        """A reply for a caller who waits for `timeout_s`, and no longer than we would ourselves."""
+        is_callers = timeout_s is not None and timeout_s <= self._timeout_s
+        call = method(
+            request,
+            timeout=timeout_s if is_callers else self._timeout_s,
+            metadata=correlation(),
+        )
+        return await unary(call, lost=LOST, is_callers_deadline=is_callers)
 
 
 def _prompt(message: tokenizer_service_pb2.EncodedPrompt) -> EncodedPrompt:

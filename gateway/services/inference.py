@@ -24,7 +24,6 @@ from steeple.inference.v1 import (
     inference_service_pb2_grpc,
 )
 from steeple_rpc.context import Context, current_rpc
-from steeple_rpc.errors import Aborted
 
 
 @dataclass(slots=True)
@@ -125,13 +124,10 @@ class InferenceService(inference_service_pb2_grpc.InferenceServiceServicer):
 
 
 def _parts(whole: _Whole) -> tuple[Started, Finished, Usage]:
-    """The parts that every reply has.
-
-    Raises:
-        Aborted: somebody else ended the request before it started.
-    """
-    if whole.started is None or whole.finished is None or whole.usage is None:
-        raise Aborted("the request was aborted before it started")
+    """The parts that every reply has: the pipeline tells them all, or raises."""
+    assert whole.started is not None  # noqa: S101 - see above
+    assert whole.finished is not None  # noqa: S101 - likewise
+    assert whole.usage is not None  # noqa: S101 - likewise
     return whole.started, whole.finished, whole.usage
 
 

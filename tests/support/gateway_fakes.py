@@ -1,16 +1,23 @@
 """What stands behind a gateway in tests: an engine and a tokenizer service by script."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.balance import EngineLoad
 from gateway.catalog import Catalog, EngineState
-from gateway.clients.detokenizer import SessionOptions, TextSink, TextUpdate
-from gateway.clients.engine import EngineFacts, EngineRequest, EngineUpdate
-from gateway.clients.tokenizer import TokenizerFacts
+from gateway.clients.detokenizer import TextSink
+from gateway.upstream_values import (
+    EncodeInput,
+    EngineFacts,
+    EngineRequest,
+    EngineUpdate,
+    SessionOptions,
+    TextUpdate,
+    TokenizerFacts,
+)
 from gateway.values import (
     ChatPrompt,
     EncodedPrompt,
@@ -188,9 +195,12 @@ class FakeDetokenizer:
     error: ServiceError | None = None
     sessions: list[FakeSession] = field(default_factory=list)
 
-    def open(self, options: SessionOptions, updates: TextSink) -> FakeSession:
+    def check_ready(self) -> None:
         if self.error is not None:
             raise self.error
+
+    def open(self, options: SessionOptions, updates: TextSink) -> FakeSession:
+        self.check_ready()
         session = FakeSession(options, updates, self.stop_at, self.answers)
         self.sessions.append(session)
         return session
@@ -198,39 +208,61 @@ class FakeDetokenizer:
 
 @dataclass
 class FakeTokenizer:
-    """One id per character; calls `before` while it encodes."""
+    """One id per character; calls `before` while it encodes. EOS is no text, "!" no prompt."""
 
     before: Callable[[], object] = lambda: None
+    error: ServiceError | None = None
     limits: list[int | None] = field(default_factory=list)
-    specials: list[bool] = field(default_factory=list)
+    batches: list[Sequence[EncodeInput] | Sequence[Sequence[int]]] = field(default_factory=list)
+    timeouts: list[float | None] = field(default_factory=list)
 
     async def encode(
-        self,
-        model: str,
-        text: str,
-        *,
-        max_tokens: int | None,
-        timeout_s: float | None,
-        add_special_tokens: bool = True,
+        self, model: str, text: str, *, max_tokens: int | None, timeout_s: float | None
     ) -> EncodedPrompt:
         self.before()
         self.limits.append(max_tokens)
-        self.specials.append(add_special_tokens)
-        ids = tuple(map(ord, text))
-        return EncodedPrompt(token_ids=ids, tail_start=max(0, len(ids) - 2))
+        return _encoded(text)
+
+    async def encode_each(
+        self, model: str, inputs: Sequence[EncodeInput], *, timeout_s: float | None
+    ) -> list[EncodedPrompt | ServiceError]:
+        self.batches.append(inputs)
+        self.timeouts.append(timeout_s)
+        return [
+            InvalidRequest("no prompt", field="text") if item.text == "!" else _encoded(item.text)
+            for item in inputs
+        ]
 
     async def render_chat(
         self, model: str, chat: ChatPrompt, *, max_tokens: int | None, timeout_s: float | None
     ) -> EncodedPrompt:
+        if self.error is not None:
+            raise self.error
+        self.timeouts.append(timeout_s)
         text = "".join(part for message in chat.messages for part in message.parts)
         return await self.encode(model, text, max_tokens=max_tokens, timeout_s=timeout_s)
 
-    async def decode(
-        self, model: str, token_ids: tuple[int, ...], *, skip_special_tokens: bool
-    ) -> str:
-        if EOS in token_ids and not skip_special_tokens:
-            raise InvalidRequest("no text", field="ids")
-        return "".join(map(chr, token_ids))
+    async def decode_each(
+        self,
+        model: str,
+        sequences: Sequence[Sequence[int]],
+        *,
+        skip_special_tokens: bool,
+        timeout_s: float | None,
+    ) -> list[str | ServiceError]:
+        self.batches.append(sequences)
+        self.timeouts.append(timeout_s)
+        return [
+            InvalidRequest("no text", field="ids")
+            if EOS in ids and not skip_special_tokens
+            else "".join(map(chr, ids))
+            for ids in sequences
+        ]
+
+
+def _encoded(text: str) -> EncodedPrompt:
+    ids = tuple(map(ord, text))
+    return EncodedPrompt(token_ids=ids, tail_start=max(0, len(ids) - 2))
 
 
 @dataclass

@@ -49,8 +49,10 @@ class Session:
         vocabulary.check_ids(prior_output_ids, field="prior_output_ids")
         self._detokenizer = detokenizer
         self._options = options
+        # A caller may send the whole prompt: only what decides how the text goes on is decoded.
+        tail = prompt_tail_ids[detokenizer.tail_start(prompt_tail_ids) :]
         self._decoder = AnswerDecoder(
-            detokenizer, prompt_tail_ids, skip_special_tokens=options.skip_special_tokens
+            detokenizer, tail, skip_special_tokens=options.skip_special_tokens
         )
         self._matcher = StopMatcher(options.stops) if options.stops else None
         self._matched_stop: str | None = None

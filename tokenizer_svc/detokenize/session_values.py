@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 
 from steeple_rpc.errors import InvalidRequest
-
-MAX_STOPS = 8
-MAX_STOP_BYTES = 256
+from steeple_rpc.limits import MAX_STOP_BYTES, MAX_STOPS, check_count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,12 +19,7 @@ class SessionOptions:
     """Tell each consumed id's own text."""
 
     def __post_init__(self) -> None:
-        if len(self.stops) > MAX_STOPS:
-            raise InvalidRequest(
-                f"{len(self.stops)} stop strings; at most {MAX_STOPS}",
-                reason="TOO_MANY",
-                field="stop",
-            )
+        check_count("stop", len(self.stops), MAX_STOPS)
         for place, stop in enumerate(self.stops):
             size = len(stop.encode())
             if not 0 < size <= MAX_STOP_BYTES:

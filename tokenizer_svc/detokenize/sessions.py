@@ -58,6 +58,11 @@ class SessionTable:
         """Take no new sessions from now on."""
         self._is_draining = True
 
+    def clear(self) -> None:
+        """End every session without a word: nobody listens any more."""
+        for number in tuple(self._open):
+            self._end(number)
+
     def apply(self, commands: Sequence[Command], now: float) -> list[Update]:
         """Do the commands in order; what there is to tell about them.
 

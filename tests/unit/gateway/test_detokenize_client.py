@@ -9,7 +9,8 @@ from typing import Any
 import grpc
 import pytest
 
-from gateway.clients.detokenizer import DetokenizeClient, SessionOptions, TextUpdate
+from gateway.clients.detokenizer import DetokenizeClient
+from gateway.upstream_values import SessionOptions, TextUpdate
 from gateway.values import Token
 from steeple.tokenizer.v1 import detokenize_pb2, tokenizer_service_pb2_grpc
 from steeple_rpc import status
@@ -73,13 +74,13 @@ class Harness:
 
 
 @asynccontextmanager
-async def harness_of(service: Service) -> AsyncIterator[Harness]:
+async def harness_of(service: Service, **options: Any) -> AsyncIterator[Harness]:
     def add(server: grpc.aio.Server) -> None:
         tokenizer_service_pb2_grpc.add_TokenizerServiceServicer_to_server(service, server)
 
     clock = asyncio.get_running_loop().time
     async with serving(add) as served, open_channel(served.address) as channel:
-        client = DetokenizeClient(channel, clock, pause_s=0.0)
+        client = DetokenizeClient(channel, clock, pause_s=0.0, **options)
         running = asyncio.ensure_future(client.run())
         await asyncio.wait({running}, timeout=0)
         try:
@@ -149,7 +150,7 @@ async def test_text_reaches_its_own_session_until_its_end(harness: Harness) -> N
         TextUpdate(text="b", num_consumed=1, tokens=(Token(token_id=5, text="b"),)),
         TextUpdate(text="c", num_consumed=3, matched_stop="x"),
     ]
-    assert harness.client.num_sessions == 0
+    assert harness.client._sessions == {}
 
 
 async def test_a_session_that_failed_ends_with_the_services_error(harness: Harness) -> None:
@@ -161,7 +162,7 @@ async def test_a_session_that_failed_ends_with_the_services_error(harness: Harne
     error = await end(box)
     assert isinstance(error, InvalidRequest)
     assert vars(error) == vars(wrong)
-    assert harness.client.num_sessions == 0
+    assert harness.client._sessions == {}
 
 
 async def test_closing_is_told_once_and_only_while_open(harness: Harness) -> None:
@@ -180,7 +181,7 @@ async def test_closing_is_told_once_and_only_while_open(harness: Harness) -> Non
     assert closing.WhichOneof("command") == "close"
     assert closing.session == number + 1
     assert harness.service.commands.empty()
-    assert harness.client.num_sessions == 0
+    assert harness.client._sessions == {}
 
 
 async def test_text_for_a_session_that_was_left_goes_nowhere(harness: Harness) -> None:
@@ -201,7 +202,7 @@ async def test_a_reader_that_is_too_slow_loses_its_session(harness: Harness) -> 
     harness.service.send(number, text="x" * 50, ids_consumed=1)
     assert (await end(box)).reason == "CLIENT_TOO_SLOW"
     assert (await harness.service.command()).WhichOneof("command") == "close"
-    assert harness.client.num_sessions == 0
+    assert harness.client._sessions == {}
 
 
 async def test_sessions_of_a_lost_stream_end_and_a_new_stream_serves_new_ones(
@@ -215,7 +216,7 @@ async def test_sessions_of_a_lost_stream_end_and_a_new_stream_serves_new_ones(
     error = await end(box)
     assert isinstance(error, Unavailable)
     assert error.reason == "TOKENIZER_LOST"
-    assert harness.client.num_sessions == 0
+    assert harness.client._sessions == {}
     async with asyncio.timeout(PATIENCE_S):
         await harness.service.streams.get()
     again = outbox()
@@ -224,6 +225,42 @@ async def test_sessions_of_a_lost_stream_end_and_a_new_stream_serves_new_ones(
     assert number == 2
     harness.service.send(number, text="a", final=True)
     assert [update.text for update in await rest(again)] == ["a"]
+
+
+async def test_a_service_that_does_not_read_loses_its_sessions_and_a_new_stream_serves() -> None:
+    """More waits than may: told to every session at once, and never the end of decoding."""
+    service = Service()  # type: ignore[abstract] # the other RPCs are not called
+    async with harness_of(service, max_command_bytes=300) as harness:
+        async with asyncio.timeout(PATIENCE_S):
+            await service.streams.get()
+        other, box = outbox(), outbox()
+        harness.client.open(OPTIONS, other)
+        session = harness.client.open(OPTIONS, box)
+        session.push(0, tuple(range(300)), final=False)
+        with pytest.raises(Unavailable):
+            harness.client.open(OPTIONS, outbox())
+        for ended in (other, box):
+            assert (await end(ended)).reason == "TOKENIZER_LOST"
+        async with asyncio.timeout(PATIENCE_S):
+            await service.streams.get()
+        again = outbox()
+        harness.client.open(OPTIONS, again)
+        service.send((await service.command()).session, text="a", final=True)
+        assert [update.text for update in await rest(again)] == ["a"]
+
+
+async def test_a_stream_that_is_cancelled_here_is_replaced(harness: Harness) -> None:
+    """Grpc's reader raises what the task's own end raises: only that may end the task."""
+    async with asyncio.timeout(PATIENCE_S):
+        await harness.service.streams.get()
+    box = outbox()
+    harness.client.open(OPTIONS, box)
+    await harness.service.command()
+    assert harness.client._call is not None
+    harness.client._call.cancel()
+    assert (await end(box)).reason == "TOKENIZER_LOST"
+    async with asyncio.timeout(PATIENCE_S):
+        await harness.service.streams.get()
 
 
 async def test_a_service_that_drains_gets_no_new_sessions_and_finishes_the_old(

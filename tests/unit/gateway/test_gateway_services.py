@@ -10,11 +10,9 @@ from google.protobuf.message import Message
 
 from gateway.admission import Admission
 from gateway.pipeline import Pipeline
-from gateway.services import tokenization
 from gateway.services.embedding import EmbeddingService
 from gateway.services.inference import InferenceService
 from gateway.services.models import MAX_PAGE, ModelService
-from gateway.services.tokenization import TokenizationService
 from gateway.values import FinishReason
 from steeple.common.v1 import chat_pb2 as common_chat_pb2
 from steeple.common.v1 import finish_reason_pb2
@@ -26,10 +24,7 @@ from steeple.inference.v1 import (
     inference_service_pb2_grpc,
     model_service_pb2,
     model_service_pb2_grpc,
-    tokenization_service_pb2,
-    tokenization_service_pb2_grpc,
 )
-from steeple_rpc import status
 from steeple_rpc.channel import open_channel
 from steeple_rpc.errors import Aborted, InvalidRequest, NotFound, Unsupported
 from tests.support.gateway_fakes import (
@@ -73,9 +68,6 @@ async def channel(backends: Any) -> AsyncIterator[grpc.aio.Channel]:
             InferenceService(pipeline), server
         )
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(backends), server)
-        tokenization_service_pb2_grpc.add_TokenizationServiceServicer_to_server(
-            TokenizationService(backends), server
-        )
         embedding_service_pb2_grpc.add_EmbeddingServiceServicer_to_server(
             EmbeddingService(), server
         )
@@ -92,11 +84,6 @@ def inference(channel: grpc.aio.Channel) -> Stub:
 @pytest.fixture
 def models(channel: grpc.aio.Channel) -> Stub:
     return model_service_pb2_grpc.ModelServiceStub(channel)
-
-
-@pytest.fixture
-def tokenizing(channel: grpc.aio.Channel) -> Stub:
-    return tokenization_service_pb2_grpc.TokenizationServiceStub(channel)
 
 
 def conversation(kind: type[Any], text: str = "hi") -> Any:
@@ -155,18 +142,19 @@ async def test_a_whole_reply_tells_its_tokens_and_what_ended_it(
     assert output.matched_stop.token_id == EOS
 
 
-@pytest.mark.parametrize("rpc", ["Generate", "Chat"])
+@pytest.mark.parametrize("rpc", ["Generate", "GenerateStream", "Chat", "ChatStream"])
 async def test_a_request_that_somebody_ended_before_it_started_is_aborted(
     inference: Stub, engine: FakeEngine, rpc: str
 ) -> None:
     """There is nothing to answer with; it is no fault of ours either."""
-    engine.updates = [ended(0)]
+    engine.updates = [ended(0, reason=FinishReason.ABORTED)]
     request = (
-        generate_pb2.GenerateRequest(text="x")
-        if rpc == "Generate"
-        else conversation(chat_pb2.ChatRequest)
+        getattr(generate_pb2, f"{rpc}Request")(text="x")
+        if rpc.startswith("Generate")
+        else conversation(getattr(chat_pb2, f"{rpc}Request"))
     )
-    assert isinstance(await failure(getattr(inference, rpc)(request)), Aborted)
+    call = getattr(inference, rpc)(request)
+    assert isinstance(await failure(drained(call) if "Stream" in rpc else call), Aborted)
 
 
 async def test_a_caller_who_leaves_ends_the_engines_call(
@@ -277,101 +265,3 @@ async def test_a_page_has_its_bounds(models: Stub, size: int) -> None:
     assert isinstance(error, InvalidRequest)
     assert error.field == "page_size"
     assert str(size) in error.message
-
-
-def tokenize(*inputs: Any) -> tokenization_service_pb2.TokenizeRequest:
-    return tokenization_service_pb2.TokenizeRequest(inputs=inputs)
-
-
-def item(**given: Any) -> tokenization_service_pb2.TokenizeInput:
-    return tokenization_service_pb2.TokenizeInput(**given)
-
-
-async def test_texts_and_conversations_become_ids_in_order(tokenizing: Stub) -> None:
-    chat = conversation(tokenization_service_pb2.Conversation, "cd")
-    reply = await tokenizing.Tokenize(tokenize(item(text="ab"), item(chat=chat)))
-    assert reply.model == MODEL
-    assert [list(r.tokens.ids) for r in reply.results] == [[97, 98], [99, 100]]
-
-
-async def test_special_tokens_are_added_unless_the_caller_says_no(
-    tokenizing: Stub, backends: FakeBackends
-) -> None:
-    given: tuple[dict[str, bool], ...] = (
-        {},
-        {"add_special_tokens": True},
-        {"add_special_tokens": False},
-    )
-    await tokenizing.Tokenize(tokenize(*(item(text="a", **options) for options in given)))
-    assert backends.tokenizer.specials == [True, True, False]
-
-
-def with_tools() -> Any:
-    chat = conversation(tokenization_service_pb2.Conversation)
-    chat.tools.add(name="add")
-    return chat
-
-
-def with_parts(count: int) -> Any:
-    chat = conversation(tokenization_service_pb2.Conversation)
-    for _ in range(count - 1):
-        chat.messages[0].parts.add(text="x")
-    return chat
-
-
-def with_image() -> Any:
-    chat = conversation(tokenization_service_pb2.Conversation)
-    chat.messages[0].parts.add(image=b"x")
-    return chat
-
-
-@pytest.mark.parametrize(
-    ("bad", "kind", "field"),
-    [
-        (item(), InvalidRequest, "input"),
-        (item(chat=tokenization_service_pb2.Conversation()), InvalidRequest, "messages"),
-        (item(chat=with_parts(65)), InvalidRequest, "messages[0].parts"),
-        (item(chat=with_image()), Unsupported, "messages[0].parts[1].image"),
-        (item(chat=with_tools()), Unsupported, "chat.tools"),
-    ],
-)
-async def test_one_bad_input_spoils_no_other(
-    tokenizing: Stub, bad: Any, kind: type[Exception], field: str
-) -> None:
-    reply = await tokenizing.Tokenize(tokenize(item(text="a"), bad, item(text="b")))
-    before, wrong, after = reply.results
-    assert (list(before.tokens.ids), list(after.tokens.ids)) == ([97], [98])
-    error = status.from_proto(wrong.error)
-    assert isinstance(error, kind)
-    assert error.field == field
-
-
-async def test_ids_become_texts_in_order_and_errors_are_per_item(tokenizing: Stub) -> None:
-    """Special tokens are left out unless the caller wants them; the fake refuses those."""
-    request = tokenization_service_pb2.DetokenizeRequest()
-    request.inputs.add(ids=[97, 98])
-    request.inputs.add(ids=[EOS])
-    reply = await tokenizing.Detokenize(request)
-    assert [result.text for result in reply.results] == ["ab", "\0"]
-    request.skip_special_tokens = False
-    first_result, second = (await tokenizing.Detokenize(request)).results
-    assert first_result.text == "ab"
-    assert isinstance(status.from_proto(second.error), InvalidRequest)
-
-
-@pytest.mark.parametrize("rpc", ["Tokenize", "Detokenize"])
-async def test_a_batch_has_its_limit(tokenizing: Stub, rpc: str) -> None:
-    request = getattr(tokenization_service_pb2, f"{rpc}Request")()
-    for _ in range(tokenization.MAX_INPUTS + 1):
-        request.inputs.add()
-    error = await failure(getattr(tokenizing, rpc)(request))
-    assert isinstance(error, InvalidRequest)
-    assert (error.field, error.reason) == ("inputs", "TOO_MANY")
-
-
-@pytest.mark.parametrize("rpc", ["Tokenize", "Detokenize"])
-async def test_a_batch_of_an_unknown_model_is_not_found(tokenizing: Stub, rpc: str) -> None:
-    request = getattr(tokenization_service_pb2, f"{rpc}Request")(model="gpt")
-    error = await failure(getattr(tokenizing, rpc)(request))
-    assert isinstance(error, NotFound)
-    assert error.field == "model"

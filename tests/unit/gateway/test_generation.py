@@ -6,13 +6,14 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
+import structlog
 
-from gateway.clients.detokenizer import TextUpdate
-from gateway.clients.engine import EngineUpdate
 from gateway.generation import Generation
 from gateway.output import Signal
+from gateway.upstream_values import EngineUpdate, TextUpdate
 from gateway.values import EncodedPrompt, FinishReason
 from steeple_rpc.errors import (
+    Aborted,
     DeadlineExpired,
     EngineFault,
     InvalidRequest,
@@ -50,11 +51,14 @@ def signals(
     detokenizer: FakeDetokenizer,
     *,
     timeout_s: float = LONG_S,
+    grace_s: float = LONG_S,
     clock: Clock | None = None,
     **request: Any,
 ) -> Any:
     """The output's batches of signals; a generator."""
-    generation = Generation(generation_request(**request), PROMPT, MODEL, timeout_s)
+    generation = Generation(
+        generation_request(**request), PROMPT, MODEL, timeout_s, grace_s=grace_s
+    )
     return generation.signals(engine, detokenizer, clock or Clock())  # type: ignore[arg-type] # fakes
 
 
@@ -81,7 +85,7 @@ async def test_ids_go_in_and_text_comes_out_until_the_end() -> None:
 
 
 async def test_the_engine_gets_ids_and_no_stop_strings() -> None:
-    engine, detokenizer = FakeEngine([ended(0, 5)]), FakeDetokenizer()
+    engine, detokenizer = FakeEngine([first(), ended(0, 5)]), FakeDetokenizer()
     stopping = {"max_tokens": 4}
     await all_of(signals(engine, detokenizer, stopping=stopping, stop=("x",), min_tokens=2))
     (request,) = engine.requests
@@ -95,7 +99,7 @@ async def test_the_engine_gets_ids_and_no_stop_strings() -> None:
 
 async def test_the_engines_id_of_a_request_is_new_each_time() -> None:
     """Callers may use an id again; a dying engine must not take one request for another."""
-    engine = FakeEngine([ended(0, 5)])
+    engine = FakeEngine([first(), ended(0, 5)])
     for _ in range(2):
         await all_of(signals(engine, FakeDetokenizer()))
     ids = [request.request_id for request in engine.requests]
@@ -107,7 +111,9 @@ async def test_an_end_token_has_no_text_unless_asked_for() -> None:
     end = ended(0, 5, EOS, reason=FinishReason.EOS, stop_token_id=EOS)
     for include, pushed in ((False, (5,)), (True, (5, EOS))):
         detokenizer = FakeDetokenizer()
-        await all_of(signals(FakeEngine([end]), detokenizer, include_stop_in_output=include))
+        await all_of(
+            signals(FakeEngine([first(), end]), detokenizer, include_stop_in_output=include)
+        )
         assert detokenizer.sessions[0].pushes == [(0, pushed, True)]
 
 
@@ -190,11 +196,72 @@ async def test_a_fault_of_ours_is_not_swallowed() -> None:
 
 
 async def test_no_engine_is_asked_while_nobody_can_decode() -> None:
-    engine = FakeEngine([ended(0, 5)])
+    engine = FakeEngine([first(), ended(0, 5)])
     detokenizer = FakeDetokenizer(error=Unavailable("away", reason="TOKENIZER_LOST"))
     with pytest.raises(Unavailable, match="away"):
         await all_of(signals(engine, detokenizer))
     assert engine.requests == []
+
+
+async def test_no_session_waits_while_the_request_queues() -> None:
+    """A session that gets no token expires; a queue may be longer than its time to live."""
+    engine, detokenizer = FakeEngine([], hangs=True), FakeDetokenizer()
+    reading = asyncio.ensure_future(all_of(signals(engine, detokenizer)))
+    await engine.entered.wait()
+    assert detokenizer.sessions == []
+    reading.cancel()
+    await asyncio.wait({reading})
+    assert engine.num_running == 0
+
+
+async def test_a_decoder_that_goes_while_the_request_queues_ends_it() -> None:
+    gone = Unavailable("away", reason="TOKENIZER_LOST")
+    detokenizer = FakeDetokenizer()
+
+    def updates() -> Iterator[EngineUpdate]:
+        detokenizer.error = gone
+        yield first()
+        raise AssertionError("the engine was asked for more")
+
+    engine = FakeEngine(updates())
+    with pytest.raises(Unavailable) as caught:
+        await all_of(signals(engine, detokenizer))
+    assert caught.value is gone
+    assert engine.num_running == 0
+
+
+async def test_a_request_that_is_aborted_in_the_queue_has_no_events() -> None:
+    """Nothing comes before the start, so an end cannot come without one."""
+    detokenizer = FakeDetokenizer()
+    engine = FakeEngine([EngineUpdate(finish_reason=FinishReason.ABORTED)])
+    with pytest.raises(Aborted):
+        await all_of(signals(engine, detokenizer))
+    assert detokenizer.sessions == []
+
+
+async def test_an_engine_that_skips_the_start_is_at_fault() -> None:
+    with pytest.raises(EngineFault) as caught:
+        await all_of(signals(FakeEngine([tokens(0, 5)]), FakeDetokenizer()))
+    assert caught.value.reason == "BAD_ENGINE"
+
+
+async def test_a_caller_who_never_reads_again_loses_everything_in_time() -> None:
+    """His handler waits in a write, where no error reaches it."""
+    engine, detokenizer = FakeEngine([first(), tokens(0, 5)], hangs=True), FakeDetokenizer()
+
+    async def handle() -> None:
+        async with aclosing(signals(engine, detokenizer, timeout_s=0.01, grace_s=0.01)) as batches:
+            await anext(batches)
+            await asyncio.Event().wait()
+
+    handling = asyncio.create_task(handle())
+    with structlog.testing.capture_logs() as logs:
+        done, _ = await asyncio.wait({handling}, timeout=5.0)
+    assert done
+    assert handling.cancelled()
+    assert [line["event"] for line in logs] == ["slow_reader_ended"]
+    assert engine.num_running == 0
+    assert detokenizer.sessions[0].is_closed
 
 
 async def test_a_session_that_never_ends_is_over_in_time() -> None:

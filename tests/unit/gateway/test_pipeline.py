@@ -1,10 +1,12 @@
 """One request's way through the gateway; everything behind it is scripted."""
 
 import asyncio
+from collections.abc import MutableMapping
 from contextlib import aclosing
 from typing import Any
 
 import pytest
+import structlog
 
 from gateway.admission import Admission
 from gateway.pipeline import Pipeline
@@ -119,6 +121,23 @@ async def test_an_id_beyond_the_vocabulary_is_refused_before_the_engine() -> Non
     assert caught.value.field == "token_ids.ids[1]"
     assert harness.engines[0].requests == []
     assert harness.is_idle
+
+
+async def test_the_length_of_a_callers_ids_is_looked_at_before_the_ids() -> None:
+    """A million of them would be read for nothing."""
+    harness = Harness(answering())
+    with pytest.raises(InvalidRequest) as caught:
+        await harness.events(prompt=TokenPrompt((1000,) * 200))
+    assert caught.value.reason == "PROMPT_TOO_LONG"
+
+
+async def test_of_a_prompt_that_is_cut_only_the_kept_ids_must_be_the_models() -> None:
+    harness = Harness(answering())
+    await harness.events(prompt=TokenPrompt((1000, 1, 2)), truncate_prompt_tokens=2)
+    assert harness.engines[0].requests[0].prompt_token_ids == (1, 2)
+    with pytest.raises(InvalidRequest) as caught:
+        await harness.events(prompt=TokenPrompt((1, 2, 1000)), truncate_prompt_tokens=2)
+    assert caught.value.field == "token_ids.ids[-2:][1]"
 
 
 @pytest.mark.parametrize(
@@ -277,3 +296,50 @@ async def test_time_that_encoding_took_is_told_and_is_gone() -> None:
     assert isinstance(usage, Usage)
     assert usage.tokenize_ns == 2_000_000_000
     assert harness.engines[0].timeouts == [8.0]
+
+
+def finished_line(logs: list[MutableMapping[str, Any]]) -> MutableMapping[str, Any]:
+    """The one line that a request leaves."""
+    (line,) = [line for line in logs if line["event"] == "request_finished"]
+    return line
+
+
+async def test_a_request_leaves_one_line_that_tells_what_came_of_it() -> None:
+    """Ids, counts and times; neither the prompt nor the answer."""
+    harness = Harness(answering())
+    with structlog.testing.capture_logs() as logs:
+        await harness.events(prompt=TextPrompt("secret"), request_id="r1")
+    line = finished_line(logs)
+    assert line["log_level"] == "info"
+    assert (line["public_request_id"], line["model"]) == ("r1", MODEL)
+    assert line["engine_request_id"] == harness.engines[0].requests[0].request_id
+    assert (line["num_prompt_tokens"], line["num_completion_tokens"]) == (6, 2)
+    assert line["finish_reason"] == "MAX_TOKENS"
+    assert "error" not in line
+    assert {"tokenize_ms", "queue_ms", "prefill_ms", "decode_ms", "total_ms"} <= line.keys()
+    assert not any(text in str(line) for text in ("secret", "<5>"))
+
+
+async def test_a_refused_request_leaves_its_reason() -> None:
+    harness = Harness(answering())
+    with structlog.testing.capture_logs() as logs, pytest.raises(NotFound):
+        await harness.events(model="gpt")
+    assert finished_line(logs)["error"] == "MODEL_NOT_FOUND"
+
+
+async def test_a_request_that_was_left_is_told_as_cancelled() -> None:
+    harness = Harness(hanging())
+    with structlog.testing.capture_logs() as logs:
+        events = harness.run()
+        await anext(events)
+        await events.aclose()
+    line = finished_line(logs)
+    assert (line["error"], line["num_prompt_tokens"]) == ("CANCELLED", 3)
+    assert "finish_reason" not in line
+
+
+async def test_a_fault_of_ours_is_told_as_one() -> None:
+    harness = Harness(FakeEngine([first()], error=ZeroDivisionError()))
+    with structlog.testing.capture_logs() as logs, pytest.raises(ZeroDivisionError):
+        await harness.events()
+    assert finished_line(logs)["error"] == "INTERNAL"

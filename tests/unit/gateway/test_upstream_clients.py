@@ -1,4 +1,4 @@
-"""The engine and the tokenizer service as the gateway calls and follows them."""
+"""An engine as the gateway calls and follows it."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -9,21 +9,17 @@ from typing import Any
 import grpc
 import pytest
 
-from gateway.clients.engine import EngineClient, EngineRequest, EngineUpdate
-from gateway.clients.tokenizer import TokenizerClient, TokenizerFacts
+from gateway.clients.engine import EngineClient
+from gateway.upstream_values import EngineRequest, EngineUpdate
 from gateway.upstreams import Engine
-from gateway.values import ChatMessage, ChatPrompt, FinishReason, ToolCall
-from steeple.common.v1 import chat_pb2 as common_chat_pb2
+from gateway.values import FinishReason
 from steeple.common.v1 import finish_reason_pb2, sampling_pb2
 from steeple.engine.v1 import engine_service_pb2_grpc, generate_pb2, info_pb2
-from steeple.tokenizer.v1 import tokenizer_service_pb2, tokenizer_service_pb2_grpc
-from steeple_rpc import status
 from steeple_rpc.channel import open_channel
-from steeple_rpc.context import Context
+from steeple_rpc.context import Context, RpcContext, current_rpc, enter_rpc
 from steeple_rpc.errors import (
     DeadlineExpired,
     EngineFault,
-    InvalidRequest,
     Overloaded,
     ServiceError,
     Unavailable,
@@ -59,6 +55,7 @@ class Engines(engine_service_pb2_grpc.EngineServiceServicer):
     error: ServiceError | None = None
     hangs: bool = False
     requests: list[generate_pb2.GenerateRequest] = field(default_factory=list)
+    rpc_ids: list[str] = field(default_factory=list)
     left: asyncio.Event = field(default_factory=asyncio.Event)
 
     def add_to(self, server: grpc.aio.Server) -> None:
@@ -68,6 +65,7 @@ class Engines(engine_service_pb2_grpc.EngineServiceServicer):
         self, request: generate_pb2.GenerateRequest, context: Context
     ) -> AsyncIterator[generate_pb2.GenerateResponse]:
         self.requests.append(request)
+        self.rpc_ids.append(current_rpc().request_id)
         try:
             for response in self.responses:
                 yield response
@@ -89,70 +87,14 @@ class Engines(engine_service_pb2_grpc.EngineServiceServicer):
         return info_pb2.GetLoadResponse(num_running=2, num_waiting=3)
 
 
-@dataclass
-class Tokenizers(tokenizer_service_pb2_grpc.TokenizerServiceServicer):
-    """TokenizerService by script."""
-
-    requests: list[Any] = field(default_factory=list)
-    error: ServiceError | None = None
-
-    def add_to(self, server: grpc.aio.Server) -> None:
-        tokenizer_service_pb2_grpc.add_TokenizerServiceServicer_to_server(self, server)
-
-    async def Encode(  # noqa: N802 - named by the contract
-        self, request: tokenizer_service_pb2.EncodeRequest, context: Context
-    ) -> tokenizer_service_pb2.EncodeResponse:
-        self.requests.append(request)
-        response = tokenizer_service_pb2.EncodeResponse()
-        if self.error is None:
-            response.results.add().prompt.ids.extend([1, 2, 3])
-            response.results[0].prompt.tail_start = 1
-        else:
-            response.results.add().error.CopyFrom(status.to_proto(self.error))
-        return response
-
-    async def RenderChat(  # noqa: N802 - named by the contract
-        self, request: tokenizer_service_pb2.RenderChatRequest, context: Context
-    ) -> tokenizer_service_pb2.RenderChatResponse:
-        self.requests.append(request)
-        if self.error is not None:
-            raise self.error
-        prompt = tokenizer_service_pb2.EncodedPrompt(ids=[4], tail_start=0)
-        return tokenizer_service_pb2.RenderChatResponse(prompt=prompt)
-
-    async def Decode(  # noqa: N802 - named by the contract
-        self, request: tokenizer_service_pb2.DecodeRequest, context: Context
-    ) -> tokenizer_service_pb2.DecodeResponse:
-        self.requests.append(request)
-        response = tokenizer_service_pb2.DecodeResponse()
-        if self.error is None:
-            response.results.add(text="abc")
-        else:
-            response.results.add().error.CopyFrom(status.to_proto(self.error))
-        return response
-
-    async def GetTokenizerInfo(  # noqa: N802 - named by the contract
-        self, request: tokenizer_service_pb2.GetTokenizerInfoRequest, context: Context
-    ) -> tokenizer_service_pb2.GetTokenizerInfoResponse:
-        info = tokenizer_service_pb2.TokenizerInfo(
-            model="m", vocab_size=9, tokenizer_fingerprint="f", has_chat_template=True
-        )
-        return tokenizer_service_pb2.GetTokenizerInfoResponse(tokenizers=[info])
-
-
 @pytest.fixture
 def engines() -> Engines:
     return Engines()  # type: ignore[abstract] # the other RPCs are not called
 
 
 @pytest.fixture
-def tokenizers() -> Tokenizers:
-    return Tokenizers()  # type: ignore[abstract] # the other RPCs are not called
-
-
-@pytest.fixture
-async def served(engines: Engines, tokenizers: Tokenizers) -> AsyncIterator[Serving]:
-    async with serving(engines.add_to, tokenizers.add_to) as served:
+async def served(engines: Engines) -> AsyncIterator[Serving]:
+    async with serving(engines.add_to) as served:
         yield served
 
 
@@ -160,12 +102,6 @@ async def served(engines: Engines, tokenizers: Tokenizers) -> AsyncIterator[Serv
 async def engine(served: Serving) -> AsyncIterator[EngineClient]:
     async with open_channel(served.address) as channel:
         yield EngineClient(channel)
-
-
-@pytest.fixture
-async def tokenizer(served: Serving) -> AsyncIterator[TokenizerClient]:
-    async with open_channel(served.address) as channel:
-        yield TokenizerClient(channel)
 
 
 async def updates_of(engine: EngineClient, timeout_s: float | None = None) -> list[EngineUpdate]:
@@ -303,68 +239,17 @@ async def test_leaving_a_stream_ends_it_on_the_engine(
         await engines.left.wait()
 
 
-async def test_tokenizers_become_facts_by_model(tokenizer: TokenizerClient) -> None:
-    expected = TokenizerFacts(fingerprint="f", vocab_size=9, has_chat_template=True)
-    assert await tokenizer.facts() == {"m": expected}
-
-
-async def test_a_text_is_encoded_as_asked(
-    tokenizer: TokenizerClient, tokenizers: Tokenizers
+async def test_a_call_names_the_rpc_that_it_is_made_for(
+    engine: EngineClient, engines: Engines
 ) -> None:
-    prompt = await tokenizer.encode("m", "abc", max_tokens=7, timeout_s=None)
-    assert (prompt.token_ids, prompt.tail_start) == ((1, 2, 3), 1)
-    await tokenizer.encode("m", "abc", max_tokens=None, timeout_s=1.0, add_special_tokens=False)
-    (limited,), (free,) = (request.inputs for request in tokenizers.requests)
-    assert (limited.text, limited.max_tokens, limited.add_special_tokens) == ("abc", 7, True)
-    assert not free.HasField("max_tokens")
-    assert free.add_special_tokens is False
+    """So that the engine's log can be laid beside the gateway's."""
 
+    async def handle() -> None:
+        enter_rpc(RpcContext(request_id="from-the-caller", deadline_s=None))
+        await updates_of(engine)
 
-async def test_a_conversation_travels_whole(
-    tokenizer: TokenizerClient, tokenizers: Tokenizers
-) -> None:
-    call = ToolCall(call_id="c", name="add", arguments_json="{}")
-    turns = (
-        ChatMessage(role="user", parts=("a", "b"), name="ann"),
-        ChatMessage(role="assistant", parts=(), tool_calls=(call,), reasoning="hm"),
-        ChatMessage(role="tool", parts=("4",), tool_call_id="c"),
-    )
-    chat = ChatPrompt(messages=turns, template_args={"k": "v"}, continue_final_message=True)
-    prompt = await tokenizer.render_chat("m", chat, max_tokens=5, timeout_s=None)
-    assert prompt.token_ids == (4,)
-    (request,) = tokenizers.requests
-    assert [m.role for m in request.messages] == [
-        common_chat_pb2.ROLE_USER,
-        common_chat_pb2.ROLE_ASSISTANT,
-        common_chat_pb2.ROLE_TOOL,
-    ]
-    user, assistant, tool = request.messages
-    assert ([part.text for part in user.parts], user.name) == (["a", "b"], "ann")
-    assert not user.HasField("reasoning")
-    assert (assistant.tool_calls[0].id, assistant.reasoning) == ("c", "hm")
-    assert tool.tool_call_id == "c"
-    assert dict(request.template_args) == {"k": "v"}
-    assert (request.continue_final_message, request.max_tokens) == (True, 5)
-
-
-async def test_ids_are_decoded_as_asked(tokenizer: TokenizerClient, tokenizers: Tokenizers) -> None:
-    assert await tokenizer.decode("m", (1, 2), skip_special_tokens=False) == "abc"
-    (request,) = tokenizers.requests
-    assert (list(request.inputs[0].ids), request.skip_special_tokens) == ([1, 2], False)
-
-
-async def test_an_items_error_is_raised(tokenizer: TokenizerClient, tokenizers: Tokenizers) -> None:
-    """Errors are per item on the wire; a call for one item has one error."""
-    tokenizers.error = InvalidRequest("too long", reason="PROMPT_TOO_LONG", field="text")
-    chat = ChatPrompt(messages=())
-    for call in (
-        tokenizer.encode("m", "abc", max_tokens=1, timeout_s=None),
-        tokenizer.render_chat("m", chat, max_tokens=1, timeout_s=None),
-        tokenizer.decode("m", (1,), skip_special_tokens=True),
-    ):
-        error = await refusal(call)
-        assert isinstance(error, InvalidRequest)
-        assert (error.reason, error.field) == ("PROMPT_TOO_LONG", "text")
+    await asyncio.create_task(handle())
+    assert engines.rpc_ids == ["from-the-caller"]
 
 
 async def test_an_engine_is_followed_while_it_serves(served: Serving) -> None:

@@ -1,11 +1,13 @@
 """One session: held-back text, counts, stops, and faults."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import pytest
 
 from steeple_rpc.errors import InvalidRequest
 from tests.support.tokenizers import loaded_family
+from tokenizer_svc.detokenize.detokenizer import DecoderFamily, Detokenizer, TokenDecoder
 from tokenizer_svc.detokenize.session import Session
 from tokenizer_svc.detokenize.session_values import Progress, SessionOptions
 from tokenizer_svc.tokenizer import TextBounds
@@ -44,6 +46,47 @@ def pushed(session: Session, ids: list[int], at: int, *, is_final: bool = False)
     progress = session.push(ids, first_position=at, is_final=is_final)
     assert progress is not None
     return progress
+
+
+@dataclass(frozen=True)
+class CountingFamily:
+    """A decoder family that keeps every token that its decoders are given."""
+
+    family: DecoderFamily
+    seen: list[str] = field(default_factory=list)
+    name: str = "counting"
+
+    def start(self) -> "CountingDecoder":
+        return CountingDecoder(self.family.start(), self.seen)
+
+    def is_anchor(self, token: str) -> bool:
+        return self.family.is_anchor(token)
+
+
+@dataclass
+class CountingDecoder:
+    decoder: TokenDecoder
+    seen: list[str]
+
+    @property
+    def is_settled(self) -> bool:
+        return self.decoder.is_settled
+
+    def push(self, token: str) -> str:
+        self.seen.append(token)
+        return self.decoder.push(token)
+
+    def pending(self) -> str:
+        return self.decoder.pending()
+
+
+def test_of_a_whole_prompt_only_the_stable_tail_is_decoded() -> None:
+    """A caller's own ids come without a mark where their tail starts."""
+    detokenizer = loaded_family(TOKENIZER).detokenizer
+    family = CountingFamily(detokenizer.family)
+    prompt = ids_of("a long prompt")
+    Session(Detokenizer(detokenizer.vocabulary, family), SessionOptions(), prompt_tail_ids=prompt)
+    assert family.seen == ["t"]
 
 
 def test_part_of_a_character_is_never_told() -> None:

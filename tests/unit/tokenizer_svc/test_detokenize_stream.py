@@ -5,12 +5,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from steeple_rpc.errors import ServiceError
+from steeple_rpc.errors import Overloaded, ServiceError
+from steeple_rpc.outbox import MAX_BYTES
 from tests.support.tokenizers import loaded_family
 from tokenizer_svc.detokenize.commands import Open, Push, Update
 from tokenizer_svc.detokenize.session_values import Progress, SessionOptions
 from tokenizer_svc.detokenize.sessions import SessionTable
-from tokenizer_svc.detokenize.stream import MAX_INLINE_STEPS, DetokenizeStream, Draining, Notice
+from tokenizer_svc.detokenize.stream import (
+    _TOKEN_BYTES,
+    MAX_INLINE_STEPS,
+    DetokenizeStream,
+    Draining,
+    Notice,
+)
 
 
 class Clock:
@@ -33,16 +40,19 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture
-def stream(executor: ThreadPoolExecutor, clock: Clock) -> DetokenizeStream:
-    table = SessionTable(
+def table() -> SessionTable:
+    return SessionTable(
         lambda _: loaded_family("byte_level").detokenizer, ttl_s=10.0, max_sessions=8
     )
-    return DetokenizeStream(table, executor, clock)
 
 
-def opening(session: int) -> Open:
-    return Open(session=session, model="m", options=SessionOptions())
+@pytest.fixture
+def stream(executor: ThreadPoolExecutor, clock: Clock) -> DetokenizeStream:
+    return DetokenizeStream(table(), executor, clock)
+
+
+def opening(session: int, *, token_texts: bool = False) -> Open:
+    return Open(session=session, model="m", options=SessionOptions(token_texts=token_texts))
 
 
 async def next_batch(stream: DetokenizeStream) -> list[Notice]:
@@ -106,3 +116,31 @@ async def test_a_drained_stream_ends_with_its_last_session(stream: DetokenizeStr
     assert [notice.session for notice in told] == [3, 1, 2]
     assert isinstance(told[0].outcome, ServiceError)
     assert told[0].outcome.reason == "DRAINING"
+
+
+async def test_one_stream_holds_more_than_one_request_may(stream: DetokenizeStream) -> None:
+    """Hundreds of outputs share it: the bound of one of them is not its own."""
+    ids = [70] * (MAX_BYTES // _TOKEN_BYTES // 8)
+    for session in range(8):
+        push = Push(session=session, first_position=0, ids=ids, is_final=True)
+        await stream.take([opening(session, token_texts=True), push])
+    assert len(await next_batch(stream)) == 8
+
+
+@pytest.mark.parametrize(("token_texts", "is_over"), [(False, False), (True, True)])
+async def test_a_gateway_that_leaves_too_much_waiting_loses_its_stream(
+    executor: ThreadPoolExecutor, clock: Clock, *, token_texts: bool, is_over: bool
+) -> None:
+    """Told as the stream's error; the texts of single tokens count too."""
+    sessions = table()
+    stream = DetokenizeStream(sessions, executor, clock, max_waiting_bytes=200)
+    ids = [70] * 100
+    await stream.take([opening(1), opening(2, token_texts=token_texts)])
+    await stream.take([Push(session=2, first_position=0, ids=ids)])
+    assert stream.outbox.is_closed is is_over
+    assert len(sessions) == (0 if is_over else 2)
+    if is_over:
+        await stream.take([opening(3)])
+        assert len(sessions) == 0
+        with pytest.raises(Overloaded):
+            await next_batch(stream)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from steeple_rpc.channel import MAX_MESSAGE_BYTES
 from tokenizer_svc.settings import TokenizerSettings
 
 
@@ -21,3 +22,8 @@ def test_a_model_is_served_under_its_name_or_its_directorys() -> None:
 def test_every_model_needs_a_name_of_its_own(model: tuple[str, ...]) -> None:
     with pytest.raises(ValidationError):
         TokenizerSettings(model=model)
+
+
+def test_a_message_may_be_as_large_as_an_upstreams() -> None:
+    """A prompt's ids, and what gathered for all sessions of a gateway, come in one message."""
+    assert TokenizerSettings(model=("/x",)).max_message_bytes == MAX_MESSAGE_BYTES

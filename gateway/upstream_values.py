@@ -1,0 +1,112 @@
+"""What the services behind the gateway tell and are asked, as the gateway's own values. Pure."""
+
+from dataclasses import dataclass
+
+from gateway.values import FinishReason, Options, Token
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenizerFacts:
+    """One model's tokenizer."""
+
+    fingerprint: str
+    vocab_size: int
+    has_chat_template: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodeInput:
+    """One text to encode."""
+
+    text: str
+    max_tokens: int | None = None
+    """Refuse more ids than this; None = the service's own limit."""
+    add_special_tokens: bool = True
+    """With the special tokens that the model expects."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineFacts:
+    """What an engine serves; constant while its core lives."""
+
+    instance_id: str
+    model: str
+    architecture: str
+    model_fingerprint: str
+    tokenizer_fingerprint: str
+    vocab_size: int
+    max_model_len: int
+    dtype: str
+    device: str
+    scheduler: str
+    max_num_seqs: int
+    max_num_waiting: int
+    default_max_tokens: int
+    default_sampling: Options
+    block_size: int
+    num_blocks: int
+    weights_bytes: int
+    kv_cache_bytes: int
+
+    @property
+    def kv_tokens(self) -> int:
+        """Tokens whose keys and values fit at once."""
+        return self.num_blocks * self.block_size
+
+    @property
+    def max_concurrency(self) -> float:
+        """Full-length requests that fit at once."""
+        return min(self.kv_tokens / self.max_model_len, float(self.max_num_seqs))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineRequest:
+    """One output to produce."""
+
+    request_id: str
+    model: str
+    prompt_token_ids: tuple[int, ...]
+    sampling: Options
+    stopping: Options
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineUpdate:
+    """What became known about a request; any part may be empty."""
+
+    is_first: bool = False
+    sampling: Options | None = None
+    stopping: Options | None = None
+    num_cached_prompt_tokens: int = 0
+    queue_ns: int = 0
+    first_position: int = 0
+    token_ids: tuple[int, ...] = ()
+    finish_reason: FinishReason | None = None
+    stop_token_id: int | None = None
+    prefill_ns: int = 0
+    decode_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionOptions:
+    """How one output is decoded."""
+
+    model: str
+    prompt_tail_ids: tuple[int, ...]
+    stop: tuple[str, ...]
+    min_tokens: int
+    skip_special_tokens: bool
+    include_stop_in_output: bool
+    token_texts: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextUpdate:
+    """New text of one session."""
+
+    text: str
+    num_consumed: int
+    """Output ids whose text has come completely (cumulative)."""
+    tokens: tuple[Token, ...] = ()
+    matched_stop: str | None = None
+    is_final: bool = False

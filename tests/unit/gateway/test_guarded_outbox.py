@@ -1,0 +1,91 @@
+"""A reader that cannot be told is made to leave; one that can be is left alone."""
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+
+from gateway.guarded_outbox import GuardedOutbox
+from steeple_rpc.errors import DeadlineExpired, Overloaded, ServiceError
+from steeple_rpc.outbox import MAX_BYTES
+
+PATIENCE_S = 5.0
+LONG_S = 60.0
+SHORT_S = 0.01
+
+
+def outbox(
+    *, timeout_s: float = LONG_S, grace_s: float = LONG_S, max_write_s: float = LONG_S
+) -> GuardedOutbox[str]:
+    clock = asyncio.get_running_loop().time
+    return GuardedOutbox(clock, timeout_s=timeout_s, grace_s=grace_s, max_write_s=max_write_s)
+
+
+async def stuck(box: GuardedOutbox[str]) -> None:
+    """Take one batch and never ask for another one."""
+    async with asyncio.timeout(PATIENCE_S), aclosing(box.batches()) as batches:
+        await anext(batches)
+        await asyncio.Event().wait()
+
+
+async def test_a_reader_that_is_stuck_when_its_time_is_over_is_cancelled() -> None:
+    async def read() -> None:
+        box = outbox(timeout_s=SHORT_S, grace_s=SHORT_S)
+        box.put("a", 1)
+        await stuck(box)
+
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.create_task(read())
+
+
+async def test_a_reader_that_is_stuck_when_too_much_waits_is_cancelled() -> None:
+    async def read() -> None:
+        box = outbox(grace_s=SHORT_S)
+        box.put("a", 1)
+        asyncio.get_running_loop().call_soon(box.put, "b", MAX_BYTES + 1)
+        await stuck(box)
+
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.create_task(read())
+
+
+async def test_a_reader_that_is_stuck_after_the_end_is_cancelled() -> None:
+    """Nothing more is put then that could show that it is slow."""
+
+    async def read() -> None:
+        box = outbox(max_write_s=SHORT_S)
+        box.put("a", 1)
+        box.close()
+        await stuck(box)
+
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.create_task(read())
+
+
+@pytest.mark.parametrize("kind", [DeadlineExpired, Overloaded])
+async def test_a_reader_that_can_be_told_leaves_with_the_error(kind: type[ServiceError]) -> None:
+    box = outbox(timeout_s=SHORT_S if kind is DeadlineExpired else LONG_S)
+    if kind is Overloaded:
+        box.put("a", MAX_BYTES + 1)
+    with pytest.raises(kind):
+        await anext(box.batches())
+    box.release()
+
+
+async def test_a_reader_is_left_alone_once_it_has_released() -> None:
+    """Also when it was told to leave before."""
+    box = outbox(timeout_s=SHORT_S)
+    with pytest.raises(DeadlineExpired):
+        await anext(box.batches())
+    assert not any(timer.cancelled() for timer in box._timers)
+    box.release()
+    assert all(timer.cancelled() for timer in box._timers)
+
+
+async def test_what_comes_after_the_end_does_not_count_as_slowness() -> None:
+    """A stop string closes it while the engine still produces."""
+    box = outbox(grace_s=0.0)
+    box.close()
+    assert not box.put("late", MAX_BYTES + 1)
+    assert len(box._timers) == 1
+    box.release()
