@@ -46,7 +46,9 @@ class EngineSettings(ServiceSettings):
     default_max_tokens: Count = Field(
         default=1024, description="cap on max_tokens where a request leaves it unset"
     )
-    block_size: Count = Field(default=16, description="tokens per KV block")
+    block_size: Count | None = Field(
+        default=None, description="tokens per KV block; default: what the policy needs, else 16"
+    )
     kv_cache_bytes: int | None = Field(default=None, ge=1, description="memory of the KV cache")
     kv_cache_share: Share | None = Field(
         default=None, description="the same as a share of the memory that is free"

@@ -10,7 +10,7 @@ from engine_svc.core.messages import CoreConfig, EngineInfo
 from engine_svc.core.models.description import ModelDescription, read_description
 from engine_svc.core.runner.base import ModelRunner, Progress, RunnerInfo
 from engine_svc.core.runner.registry import RUNNERS
-from engine_svc.core.scheduler.base import Scheduler, SchedulerConfig
+from engine_svc.core.scheduler.base import Bounds, Scheduler, SchedulerConfig
 from engine_svc.core.scheduler.registry import SCHEDULERS
 from steeple_rpc.fingerprint import tokenizer_fingerprint
 from steeple_rpc.telemetry import logger
@@ -26,7 +26,7 @@ class BuiltCore:
 
 
 def build_core(config: CoreConfig, progress: Progress) -> BuiltCore:
-    """Load the model, size the cache, warm up, make the policy.
+    """Load the model, size the cache, make the policy, warm up.
 
     Raises:
         StartupError: the model cannot be served within the bounds given.
@@ -34,32 +34,41 @@ def build_core(config: CoreConfig, progress: Progress) -> BuiltCore:
     description = read_description(Path(config.model_dir))
     runner = RUNNERS[config.runner](config, description)
     runner.load(progress)
-    plan = _plan(config, description, runner.info())
+    bounds = SCHEDULERS[config.scheduler].settle(_wanted(config, description))
+    plan = _plan(config, bounds, runner.info())
+    # Before the warm-up, which takes long: what cannot be served is refused now.
+    scheduler = _scheduler(config, bounds, plan, runner.info())
     progress("warming up", 0, 1)
-    runner.warm_up(num_blocks=plan.num_blocks, block_size=config.block_size)
+    runner.warm_up(num_blocks=plan.num_blocks, block_size=plan.block_size)
     progress("warming up", 1, 1)
-    scheduler = SCHEDULERS[config.scheduler](_scheduler_config(config, plan))
-    if not scheduler.layouts <= runner.info().layouts:
-        raise StartupError(
-            f"the runner {config.runner} cannot run the steps of the policy {config.scheduler}:"
-            " choose another --runner or --scheduler"
-        )
     return BuiltCore(
         scheduler=scheduler,
         runner=runner,
-        info=_engine_info(config, description, runner.info(), plan),
+        info=_engine_info(config, description, runner.info(), bounds, plan),
     )
 
 
-def _plan(config: CoreConfig, description: ModelDescription, info: RunnerInfo) -> MemoryPlan:
+def _wanted(config: CoreConfig, description: ModelDescription) -> Bounds:
+    return Bounds(
+        model_max_len=description.max_position_embeddings,
+        max_model_len=config.max_model_len,
+        max_num_seqs=config.max_num_seqs,
+        max_num_batched_tokens=config.max_num_batched_tokens,
+        block_size=config.block_size,
+        options=config.batching,
+    )
+
+
+def _plan(config: CoreConfig, bounds: Bounds, info: RunnerInfo) -> MemoryPlan:
+    assert bounds.block_size is not None  # noqa: S101 - settled
     plan = plan_memory(
         MemoryRequest(
             available_bytes=available_memory_bytes(),
             kv_bytes_per_token=info.kv_bytes_per_token,
-            block_size=config.block_size,
-            max_num_seqs=config.max_num_seqs,
-            model_max_len=description.max_position_embeddings,
-            max_model_len=config.max_model_len,
+            block_size=bounds.block_size,
+            max_num_seqs=bounds.max_num_seqs,
+            model_max_len=bounds.model_max_len,
+            max_model_len=bounds.max_model_len,
             kv_cache_bytes=config.kv_cache_bytes,
             kv_cache_share=config.kv_cache_share,
         )
@@ -68,24 +77,37 @@ def _plan(config: CoreConfig, description: ModelDescription, info: RunnerInfo) -
         logger().warning(
             "max_model_len_shrunk",
             max_model_len=plan.max_model_len,
-            model_max_len=description.max_position_embeddings,
+            model_max_len=bounds.model_max_len,
             kv_cache_bytes=plan.kv_cache_bytes,
         )
     return plan
 
 
-def _scheduler_config(config: CoreConfig, plan: MemoryPlan) -> SchedulerConfig:
-    return SchedulerConfig(
-        num_blocks=plan.num_blocks,
-        block_size=config.block_size,
-        max_model_len=plan.max_model_len,
-        max_num_seqs=config.max_num_seqs,
-        max_num_batched_tokens=config.max_num_batched_tokens,
+def _scheduler(config: CoreConfig, bounds: Bounds, plan: MemoryPlan, info: RunnerInfo) -> Scheduler:
+    scheduler = SCHEDULERS[config.scheduler](
+        SchedulerConfig(
+            num_blocks=plan.num_blocks,
+            block_size=plan.block_size,
+            max_model_len=plan.max_model_len,
+            max_num_seqs=bounds.max_num_seqs,
+            max_num_batched_tokens=bounds.max_num_batched_tokens,
+            options=bounds.options,
+        )
     )
+    if not scheduler.layouts <= info.layouts:
+        raise StartupError(
+            f"the runner {config.runner} cannot run the steps of the policy {config.scheduler}:"
+            " choose another --runner or --scheduler"
+        )
+    return scheduler
 
 
 def _engine_info(
-    config: CoreConfig, description: ModelDescription, info: RunnerInfo, plan: MemoryPlan
+    config: CoreConfig,
+    description: ModelDescription,
+    info: RunnerInfo,
+    bounds: Bounds,
+    plan: MemoryPlan,
 ) -> EngineInfo:
     return EngineInfo(
         architecture=description.architecture,
@@ -97,11 +119,12 @@ def _engine_info(
         device=info.device,
         runner=info.name,
         scheduler=config.scheduler,
-        max_num_seqs=config.max_num_seqs,
-        max_num_batched_tokens=config.max_num_batched_tokens,
+        max_num_seqs=bounds.max_num_seqs,
+        max_num_batched_tokens=bounds.max_num_batched_tokens,
+        batching=bounds.options,
         default_sampling=description.default_sampling,
         eos_token_ids=description.eos_token_ids,
-        block_size=config.block_size,
+        block_size=plan.block_size,
         num_blocks=plan.num_blocks,
         weights_bytes=info.weights_bytes,
         kv_cache_bytes=plan.kv_cache_bytes,

@@ -60,11 +60,10 @@ class EngineLoop:
         while not self._stopping:
             commands = self._pipe.receive(wait=not self._scheduler.has_requests)
             outputs = [output for command in commands for output in self._obey(command)]
-            num_steps = self._num_steps
+            outputs += self._scheduler.expire(self._clock())
             outputs += self._step()
-            # Steps without output are told too: silence means that a step takes long.
-            if commands or self._num_steps > num_steps:
-                self._pipe.send(self._events(outputs))
+            # Told even without outputs: silence means that a step takes long.
+            self._pipe.send(self._events(outputs))
             if not self._scheduler.has_requests:
                 self._scheduler.check_integrity()
 

@@ -32,6 +32,7 @@ class MemoryPlan:
     """What the KV cache becomes."""
 
     num_blocks: int
+    block_size: int
     max_model_len: int
     kv_cache_bytes: int
     was_shrunk: bool
@@ -59,6 +60,7 @@ def plan_memory(request: MemoryRequest) -> MemoryPlan:
         raise StartupError(_too_small(request, wanted_len, fitting_len, budget))
     return MemoryPlan(
         num_blocks=num_blocks,
+        block_size=request.block_size,
         max_model_len=fitting_len,
         kv_cache_bytes=num_blocks * block_bytes,
         was_shrunk=fitting_len < wanted_len,

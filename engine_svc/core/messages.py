@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from engine_svc.core.batching import BatchingOptions
 from engine_svc.core.outputs import RequestOutput, SchedulerLoad
 from engine_svc.core.params import RequestId, SamplingParams, TokenId
 from engine_svc.core.request import RequestSpec
@@ -24,12 +25,13 @@ class CoreConfig(msgspec.Struct, frozen=True, kw_only=True):
     device: str = "cpu"
     num_threads: int = 1
     scheduler: str = "continuous"
-    block_size: int = 16
+    block_size: int | None = None
     kv_cache_bytes: int | None = None
     kv_cache_share: float | None = None
     max_model_len: int | None = None
     max_num_seqs: int = 32
     max_num_batched_tokens: int = 512
+    batching: BatchingOptions = BatchingOptions()
     fake: FakeOptions = FakeOptions()
     log_level: str = "info"
     log_format: Literal["console", "json"] = "console"
@@ -82,6 +84,7 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     scheduler: str
     max_num_seqs: int
     max_num_batched_tokens: int
+    batching: BatchingOptions
     default_sampling: SamplingParams
     eos_token_ids: tuple[TokenId, ...]
     block_size: int

@@ -39,6 +39,8 @@ class ScheduledSequence:
     """The request's blocks in position order; covers every scheduled position."""
     slot_mapping: tuple[int, ...]
     """Per token: block * block_size + offset, or NO_SLOT."""
+    block_offset: int = 0
+    """Slots of the first block that stay empty in front of position 0, below block_size."""
     sample: SampleSpec | None
     """None: the step ends inside the prompt and no token is wanted."""
 
@@ -60,16 +62,18 @@ class Ragged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaddedPaged:
-    """Rows padded on the left to one KV length in whole blocks; see the policy that makes it."""
+    """Rows padded on the left to one KV length; one prompt or any number of decodes."""
 
     tkv: int
-    """KV length of the padded batch after this step."""
+    """KV length of the longest padded row, with this step's tokens."""
     left_pads: tuple[int, ...]
-    """Per row: padding positions in front of the sequence."""
+    """Per sequence: padding positions in front of it."""
     num_rows: int
     """Rows on the device; at least as many as sequences (a lone row may be doubled)."""
     query_len: int
-    """Query positions per row: 1 for decodes."""
+    """Query positions per row, padding included: 1 for decodes, whole blocks for a prompt."""
+    write_blocks: tuple[BlockId, ...] = ()
+    """For a prompt, per block of the query: where it is written; 0 = thrown away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +83,12 @@ class StaticShape:
     prompt_len: int
     new_tokens: int
     batch_size: int
+    kv_len: int
+    """KV length of every row, with this step's tokens: prompt_len while the prompts run."""
     rows: tuple[RequestId | None, ...]
-    """Who sits in each row; None = padding or finished."""
+    """Who sits in each of the batch_size rows; None = padding, or ended."""
+    left_pads: tuple[int, ...]
+    """Per row: padding positions in front of it; prompt_len where nobody ever sat."""
 
 
 Layout = Ragged | PaddedPaged | StaticShape
@@ -98,6 +106,8 @@ class SchedulerOutput:
     """(from, to) pairs to copy before anything is computed."""
     finished_request_ids: tuple[RequestId, ...] = ()
     """Requests that ended since the last step: a runner drops what it keeps for them."""
+    paused_request_ids: tuple[RequestId, ...] = ()
+    """Requests whose prompt is computed and that get no token in this step."""
 
     @property
     def num_tokens(self) -> int:
@@ -136,6 +146,8 @@ class RequestOutput:
     """The first step that computed the request has run."""
     queue_s: float = 0.0
     """With `is_first`: from acceptance to the start of that step."""
+    num_cached_tokens: int = 0
+    """With `is_first`: prompt tokens that the prefix cache spared."""
     finish_reason: FinishReason | None = None
     stop_token_id: TokenId | None = None
     """With an end by token: that token, the last of `token_ids`."""
@@ -158,3 +170,25 @@ class SchedulerLoad:
     num_used_blocks: int
     num_cached_blocks: int
     num_total_blocks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulerSnapshot:
+    """What a scheduler holds between two steps: for people, plans and tests."""
+
+    waiting: tuple[RequestId, ...]
+    """The next one first."""
+    running: tuple[RequestId, ...]
+    """In the order of their rows; without the paused ones."""
+    paused: tuple[RequestId, ...] = ()
+    tkv: int = 0
+    """KV length of the padded batch as the policy counts it; 0 = no batch."""
+    num_used_blocks: int
+    num_reserved_blocks: int
+    """Promised and not yet held."""
+    block_tables: Mapping[RequestId, tuple[BlockId, ...]]
+    """Of all requests that hold blocks."""
+    block_refs: Mapping[BlockId, int] = field(default_factory=dict)
+    """How many requests hold each held block."""
+    num_reused_blocks: int = 0
+    """Blocks that the prefix cache spared the requests that hold blocks now."""

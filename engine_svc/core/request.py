@@ -34,11 +34,25 @@ class RequestSpec:
     sampling: SamplingParams
     stopping: StoppingParams
     output_index: int = 0
+    priority: int = 0
+    """Lower goes first."""
+    timeout_s: float | None = None
+    """How long the caller will wait from now on; None = for ever."""
 
     @property
     def num_prompt_tokens(self) -> int:
         """Length of the prompt."""
         return len(self.prompt_token_ids)
+
+    @property
+    def num_prefill_tokens(self) -> int:
+        """Tokens to compute before the first new one: the prompt and the prior output."""
+        return len(self.prompt_token_ids) + len(self.prior_output_token_ids)
+
+    @property
+    def num_new_tokens(self) -> int:
+        """Most tokens that are still to be produced."""
+        return self.stopping.max_tokens - len(self.prior_output_token_ids)
 
     @property
     def max_num_tokens(self) -> int:
@@ -61,6 +75,10 @@ class Request:
     block_table: tuple[BlockId, ...] = ()
     num_reserved_blocks: int = 0
     """Blocks promised and not yet held."""
+    num_cached_tokens: int = 0
+    """Prompt tokens that the prefix cache spared."""
+    has_run: bool = False
+    """Some step has computed it."""
     first_scheduled: float | None = None
     first_token: float | None = None
 
@@ -73,6 +91,12 @@ class Request:
         return self.spec.request_id
 
     @property
+    def deadline(self) -> float | None:
+        """When its caller stops waiting, monotonic seconds; None = never."""
+        timeout_s = self.spec.timeout_s
+        return None if timeout_s is None else self.arrival + timeout_s
+
+    @property
     def num_output_tokens(self) -> int:
         """Output tokens so far, prior ones included."""
         return len(self.token_ids) - self.spec.num_prompt_tokens
@@ -81,6 +105,16 @@ class Request:
     def num_uncomputed_tokens(self) -> int:
         """Known tokens that are not in the cache yet: 1 while decoding."""
         return len(self.token_ids) - self.num_computed_tokens
+
+    @property
+    def num_decoded_tokens(self) -> int:
+        """Steps that computed one token of new output: one less than the new tokens there are."""
+        return max(0, self.num_computed_tokens - self.spec.num_prefill_tokens)
+
+    @property
+    def num_decodes_left(self) -> int:
+        """Most decode steps that are still to come, once the prompt is computed."""
+        return self.spec.num_new_tokens - 1 - self.num_decoded_tokens
 
     @property
     def is_decoding(self) -> bool:

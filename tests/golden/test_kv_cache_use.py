@@ -165,7 +165,9 @@ def test_every_layout_is_run_from_the_ragged_facts(runner: FmsRunner) -> None:
     token = run(runner, sequence(0, 10))
     layouts = (
         PaddedPaged(tkv=12, left_pads=(2,), num_rows=2, query_len=1),
-        StaticShape(prompt_len=12, new_tokens=4, batch_size=1, rows=(REQUEST,)),
+        StaticShape(
+            prompt_len=12, new_tokens=4, batch_size=1, kv_len=12, rows=(REQUEST,), left_pads=(2,)
+        ),
     )
     assert runner.info().layouts == frozenset({Ragged, PaddedPaged, StaticShape})
     for layout in layouts:

@@ -6,7 +6,7 @@ from engine_svc.core.params import BlockId
 
 
 def slots_for(
-    block_table: Sequence[BlockId], first: int, end: int, block_size: int
+    block_table: Sequence[BlockId], first: int, end: int, block_size: int, *, block_offset: int = 0
 ) -> tuple[int, ...]:
     """The slots of positions first to end - 1: block * block_size + offset.
 
@@ -15,8 +15,9 @@ def slots_for(
         first: first position.
         end: position after the last.
         block_size: positions per block.
+        block_offset: slots of the first block that lie in front of position 0.
     """
     return tuple(
-        block_table[position // block_size] * block_size + position % block_size
-        for position in range(first, end)
+        block_table[place // block_size] * block_size + place % block_size
+        for place in range(first + block_offset, end + block_offset)
     )

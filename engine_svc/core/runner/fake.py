@@ -7,6 +7,7 @@ leads to. A wrong slot, a block shared by mistake or a gap shows as a wrong toke
 import time
 from collections.abc import Callable
 
+from engine_svc.core.kv_cache.slots import slots_for
 from engine_svc.core.models.description import ModelDescription, model_fingerprint
 from engine_svc.core.outputs import (
     NO_SLOT,
@@ -106,10 +107,15 @@ class FakeRunner:
 
     def _read(self, sequence: ScheduledSequence) -> list[TokenId]:
         """Every token of the sequence, through its block table."""
-        size = self._block_size
         history = [
-            self._slots[sequence.block_table[position // size] * size + position % size]
-            for position in range(sequence.next_position)
+            self._slots[slot]
+            for slot in slots_for(
+                sequence.block_table,
+                0,
+                sequence.next_position,
+                self._block_size,
+                block_offset=sequence.block_offset,
+            )
         ]
         if _EMPTY in history:
             raise CacheCorruptError(

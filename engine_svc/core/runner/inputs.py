@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from engine_svc.core.kv_cache.block_pool import blocks_for
 from engine_svc.core.outputs import NO_SLOT, ScheduledSequence
 
 Ints = NDArray[np.int64]
@@ -23,8 +24,10 @@ class DecodeGroup:
     """[num_seqs] their rows in the step."""
     block_tables: Ints
     """[num_seqs, max_blocks] padded with block 0."""
-    kv_lens: Ints
-    """[num_seqs] positions to attend to, the new one included."""
+    kv_starts: Ints
+    """[num_seqs] the place of position 0 among the places of the blocks."""
+    kv_ends: Ints
+    """[num_seqs] the place after the new token's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +38,8 @@ class Chunk:
     num_rows: int
     block_table: Ints
     """[num_blocks] exactly those that hold the first kv_len positions."""
+    kv_start: int
+    """The place of position 0 in the first block."""
     kv_len: int
 
 
@@ -51,7 +56,7 @@ class StepInputs:
     slots: Ints
     """[num_stored] where to."""
     begun_blocks: Ints
-    """[num_begun] blocks whose first slot is written: what an earlier owner left is void."""
+    """[num_begun] blocks whose first token is written: what an earlier owner left is void."""
     sampled_rows: Ints
     """[num_sampled] last rows of the sequences that want a token, in their order."""
     decode_groups: tuple[DecodeGroup, ...]
@@ -68,17 +73,18 @@ def step_inputs(sequences: Sequence[ScheduledSequence], *, block_size: int) -> S
     starts = _row_starts(sequences)
     slots = _ints(slot for sequence in sequences for slot in sequence.slot_mapping)
     stored = np.flatnonzero(slots != NO_SLOT)
-    first_slots = slots[stored][slots[stored] % block_size == 0]
+    positions = _ints(
+        position
+        for sequence in sequences
+        for position in range(sequence.first_position, sequence.next_position)
+    )
+    is_first_token = (slots % block_size == 0) | (positions == 0)
     return StepInputs(
         token_ids=_ints(token for sequence in sequences for token in sequence.token_ids),
-        positions=_ints(
-            position
-            for sequence in sequences
-            for position in range(sequence.first_position, sequence.next_position)
-        ),
+        positions=positions,
         stored_rows=stored,
         slots=slots[stored],
-        begun_blocks=first_slots // block_size,
+        begun_blocks=slots[stored][is_first_token[stored]] // block_size,
         sampled_rows=_ints(
             start + sequence.num_tokens - 1
             for start, sequence in zip(starts, sequences, strict=True)
@@ -102,6 +108,7 @@ def _chunks(
             first_row=start,
             num_rows=sequence.num_tokens,
             block_table=_ints(_used_blocks(sequence, block_size)),
+            kv_start=sequence.block_offset,
             kv_len=sequence.next_position,
         )
         for start, sequence in zip(starts, sequences, strict=True)
@@ -129,13 +136,16 @@ def _decode_group(members: Sequence[tuple[int, ScheduledSequence]], block_size: 
     return DecodeGroup(
         rows=_ints(start for start, _ in members),
         block_tables=padded,
-        kv_lens=_ints(sequence.next_position for _, sequence in members),
+        kv_starts=_ints(sequence.block_offset for _, sequence in members),
+        kv_ends=_ints(sequence.block_offset + sequence.next_position for _, sequence in members),
     )
 
 
 def _used_blocks(sequence: ScheduledSequence, block_size: int) -> tuple[int, ...]:
     """A table may hold blocks beyond the positions of this step."""
-    return sequence.block_table[: -(-sequence.next_position // block_size)]
+    return sequence.block_table[
+        : blocks_for(sequence.block_offset + sequence.next_position, block_size)
+    ]
 
 
 def _ints(values: Iterable[int]) -> Ints:

@@ -28,7 +28,7 @@ class _Decodes:
 class _Chunk:
     rows: slice
     block_heads: Tensor  # [num_kv_heads * num_blocks]
-    kv_len: int
+    kv_places: slice
     mask: Tensor | None  # [num_rows, kv_len]; None: the chunk is all there is, plain causal
 
 
@@ -69,12 +69,12 @@ def _tensor(values: Ints, device: torch.device) -> Tensor:
 
 def _decodes(group: DecodeGroup, cache: Tensor) -> _Decodes:
     num_kv_heads, block_size, device = cache.shape[1], cache.shape[2], cache.device
-    lens = _tensor(group.kv_lens, device)
+    starts, ends = (_tensor(x, device)[:, None] for x in (group.kv_starts, group.kv_ends))
     places = torch.arange(group.block_tables.shape[1] * block_size, device=device)
     return _Decodes(
         rows=_tensor(group.rows, device),
         block_heads=_block_heads(_tensor(group.block_tables, device), num_kv_heads),
-        mask=_additive(places < lens[:, None], cache.dtype)[:, None, None],
+        mask=_additive((starts <= places) & (places < ends), cache.dtype)[:, None, None],
     )
 
 
@@ -88,7 +88,7 @@ def _chunk(chunk: Chunk, cache: Tensor) -> _Chunk:
     return _Chunk(
         rows=slice(chunk.first_row, chunk.first_row + chunk.num_rows),
         block_heads=_block_heads(table, cache.shape[1]),
-        kv_len=chunk.kv_len,
+        kv_places=slice(chunk.kv_start, chunk.kv_start + chunk.kv_len),
         mask=mask,
     )
 
@@ -174,7 +174,7 @@ def _attend_chunk(
     """[num_rows, num_kv_heads, group, head_dim]; heads of keys are repeated as a view only."""
     per_head = queries.permute(1, 2, 0, 3)  # [num_kv_heads, group, num_rows, head_dim]
     keys, values = (
-        _gather(cache, chunk.block_heads, 1)[0, :, None, : chunk.kv_len].expand(
+        _gather(cache, chunk.block_heads, 1)[0, :, None, chunk.kv_places].expand(
             -1, per_head.shape[1], -1, -1
         )
         for cache in caches

@@ -4,19 +4,35 @@ One step: `schedule(now)` says what to run; the loop runs it; `update_from_outpu
 same calls always give the same decisions.
 """
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from engine_svc.core.batching import BatchingOptions
 from engine_svc.core.outputs import (
     Layout,
     RequestOutput,
     RunnerOutput,
     SchedulerLoad,
     SchedulerOutput,
+    SchedulerSnapshot,
 )
 from engine_svc.core.params import RequestId
 from engine_svc.core.request import RequestSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What is wanted of an engine before its memory is known. None = the policy decides."""
+
+    model_max_len: int
+    """The longest context that the model knows."""
+    max_model_len: int | None
+    """The context asked for; None = as long as model, policy and memory allow."""
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    block_size: int | None
+    options: BatchingOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +45,8 @@ class SchedulerConfig:
     max_num_seqs: int
     """Most requests in one step."""
     max_num_batched_tokens: int
-    """Most tokens in one step; at least max_num_seqs."""
+    """Most tokens in one step; the length of a chunk where chunks have one length."""
+    options: BatchingOptions = field(default_factory=BatchingOptions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +81,16 @@ class Scheduler(Protocol):
     def abort_requests(self, request_ids: Collection[RequestId]) -> tuple[RequestId, ...]:
         """End requests in any state and free what they hold; tells the ones it knew."""
 
+    def expire(self, now: float) -> tuple[RequestOutput, ...]:
+        """End the requests that still wait although their callers no longer do."""
+
     @property
     def layouts(self) -> frozenset[type[Layout]]:
         """The layouts that its steps have."""
 
     @property
     def has_requests(self) -> bool:
-        """Whether there is anything to do."""
+        """Whether there is anything to do: requests to run, or blocks to take back."""
 
     def schedule(self, now: float) -> SchedulerOutput | None:
         """Decide the next step; None if nothing can run. `update_from_output` must follow."""
@@ -83,8 +103,26 @@ class Scheduler(Protocol):
     def load(self) -> SchedulerLoad:
         """How busy it is."""
 
+    def snapshot(self) -> SchedulerSnapshot:
+        """All that it holds; costs time in proportion."""
+
     def check_integrity(self) -> None:
         """Raise AssertionError unless requests and blocks add up."""
 
 
-SchedulerFactory = Callable[[SchedulerConfig], Scheduler]
+class SchedulerFactory(Protocol):
+    """A policy: first it settles what is wanted, then, memory known, it is made."""
+
+    def settle(self, wanted: Bounds) -> Bounds:
+        """Fill in what is left to the policy; block_size is set afterwards.
+
+        Raises:
+            StartupError: the policy cannot work like this; the message names the remedy.
+        """
+
+    def __call__(self, config: SchedulerConfig) -> Scheduler:
+        """Make the scheduler.
+
+        Raises:
+            StartupError: not even one request of the longest kind has room.
+        """

@@ -1,24 +1,37 @@
-"""The order in which requests wait."""
+"""The order in which requests wait: lower priority number first, then order of arrival."""
 
+import heapq
+from bisect import insort
 from collections import OrderedDict
 from collections.abc import Iterator
+from itertools import chain, count
 
 from engine_svc.core.params import RequestId
 from engine_svc.core.request import Request
 
+_Lane = OrderedDict[RequestId, Request]
+_MIN_COMPACTED = 64
 
-class FcfsQueue:
-    """First come, first served; any request can leave from anywhere at once."""
+
+class WaitingQueue:
+    """Requests in turn; any of them can leave from anywhere at once, in constant time."""
 
     def __init__(self) -> None:
-        self._requests: OrderedDict[RequestId, Request] = OrderedDict()
+        self._lanes: dict[int, _Lane] = {}
+        self._priorities: list[int] = []
+        self._deadlines: list[tuple[float, int, Request]] = []
+        self._serials = count()
+        self._num_requests = 0
         self._num_tokens = 0
 
     def __len__(self) -> int:
-        return len(self._requests)
+        return self._num_requests
 
     def __iter__(self) -> Iterator[Request]:
-        return iter(self._requests.values())
+        return chain.from_iterable(self._lanes[p].values() for p in self._priorities)
+
+    def __contains__(self, request: Request) -> bool:
+        return request.request_id in self._lanes.get(request.spec.priority, ())
 
     @property
     def num_tokens(self) -> int:
@@ -26,15 +39,43 @@ class FcfsQueue:
         return self._num_tokens
 
     def push(self, request: Request) -> None:
-        """Add at the end."""
-        self._requests[request.request_id] = request
+        """Add behind all of its priority."""
+        priority = request.spec.priority
+        if priority not in self._lanes:
+            self._lanes[priority] = OrderedDict()
+            insort(self._priorities, priority)
+        self._lanes[priority][request.request_id] = request
+        self._num_requests += 1
         self._num_tokens += len(request.token_ids)
+        if request.deadline is not None:
+            heapq.heappush(self._deadlines, (request.deadline, next(self._serials), request))
 
     def peek(self) -> Request | None:
         """Whose turn it is."""
-        return next(iter(self._requests.values()), None)
+        return next(iter(self), None)
 
     def remove(self, request: Request) -> None:
         """Take a request out, wherever it stands."""
-        del self._requests[request.request_id]
+        priority = request.spec.priority
+        del self._lanes[priority][request.request_id]
+        if not self._lanes[priority]:
+            del self._lanes[priority]
+            self._priorities.remove(priority)
+        self._num_requests -= 1
         self._num_tokens -= len(request.token_ids)
+
+    def expired(self, now: float) -> list[Request]:
+        """The requests that wait although their deadline has passed; they stay until removed."""
+        found = []
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, _, request = heapq.heappop(self._deadlines)
+            if request in self:
+                found.append(request)
+        self._compact()
+        return found
+
+    def _compact(self) -> None:
+        """Forget deadlines of requests that no longer wait, before they outnumber the others."""
+        if len(self._deadlines) > 2 * self._num_requests + _MIN_COMPACTED:
+            self._deadlines = [entry for entry in self._deadlines if entry[2] in self]
+            heapq.heapify(self._deadlines)

@@ -7,15 +7,51 @@ from engine_svc.core.kv_cache.slots import slots_for
 from engine_svc.core.params import BlockId
 
 
-def test_blocks_come_from_one_up_and_return_to_the_end() -> None:
-    """Ids start at 1; the block that has been free for longest is next."""
+def allocated(pool: BlockPool, count: int) -> list[BlockId]:
+    """Blocks, promised and handed out."""
+    assert pool.reserve(count)
+    return pool.allocate_reserved(count)
+
+
+def test_blocks_come_from_one_up_and_a_returned_one_is_next() -> None:
+    """Ids start at 1; what can never be found again is handed out first, in table order last."""
+    pool = BlockPool(5)
+    assert allocated(pool, 3) == [1, 2, 3]
+    pool.free([BlockId(1), BlockId(2)])
+    assert allocated(pool, 4) == [2, 1, 4, 5]
+
+
+def test_a_block_worth_finding_is_cached_and_handed_out_last() -> None:
+    """Free blocks go first, then the least recently used cached one, which is told."""
+    evicted: list[BlockId] = []
+    pool = BlockPool(4, evicted.append)
+    blocks = allocated(pool, 3)
+    for block in blocks[:2]:
+        pool.keep(block)
+    pool.free(blocks)
+    assert (pool.num_free, pool.num_cached, pool.num_used) == (2, 2, 0)
+    assert pool.num_available == 4
+    assert allocated(pool, 3) == [3, 4, 2]
+    assert evicted == [2]
+    pool.check_integrity()
+    pool.free([BlockId(2)])
+    assert (pool.num_free, pool.num_cached) == (1, 1)
+
+
+def test_a_shared_block_is_free_when_its_last_holder_gives_it_back() -> None:
+    """Counted; a cached block leaves the cache and uses up its promise."""
     pool = BlockPool(3)
-    assert pool.reserve(3)
-    assert pool.allocate_reserved(2) == [1, 2]
-    pool.free([BlockId(1)])
-    assert pool.allocate_reserved(1) == [3]
+    first, second = allocated(pool, 2)
+    pool.keep(first)
+    assert pool.share_reserved([first]) == 0
+    pool.free([first, second])
+    assert dict(pool.refs) == {first: 1}
+    pool.free([first])
+    assert pool.num_cached == 1
     assert pool.reserve(1)
-    assert pool.allocate_reserved(1) == [1]
+    assert pool.share_reserved([first]) == 1
+    assert (pool.num_reserved, pool.num_cached, pool.num_available) == (0, 0, 2)
+    pool.check_integrity()
 
 
 def test_a_promise_takes_room_from_others_and_not_from_the_pool() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from engine_svc.core.batching import BatchingOptions
 from engine_svc.core.messages import EngineInfo
 from engine_svc.core.params import SamplingParams
 from engine_svc.validation import EngineLimits, to_spec
@@ -22,6 +23,7 @@ INFO = EngineInfo(
     scheduler="continuous",
     max_num_seqs=4,
     max_num_batched_tokens=8,
+    batching=BatchingOptions(),
     default_sampling=SamplingParams(temperature=0.7, top_p=0.9),
     eos_token_ids=(0, 3),
     block_size=4,

@@ -76,7 +76,7 @@ def test_decodes_of_similar_length_form_a_group() -> None:
     assert [group.rows.tolist() for group in step.decode_groups] == [[0], [1, 2], [3, 4]]
     middle = step.decode_groups[1]
     assert middle.block_tables.tolist() == [[2, 3, 0], [4, 5, 6]]
-    assert middle.kv_lens.tolist() == [8, 12]
+    assert middle.kv_ends.tolist() == [8, 12]
 
 
 def test_every_row_is_attended_exactly_once() -> None:
