@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from engine_svc.core.kv_cache.prefix_index import PrefixKey
 from engine_svc.core.params import (
     BlockId,
     RequestId,
@@ -77,6 +78,10 @@ class Request:
     """Blocks promised and not yet held."""
     num_cached_tokens: int = 0
     """Prompt tokens that the prefix cache spared."""
+    block_keys: list[PrefixKey] = field(default_factory=list)
+    """What its full blocks are found by, as far as anybody asked."""
+    num_overtaken: int = 0
+    """How often a later request of no lower priority was started first."""
     has_run: bool = False
     """Some step has computed it."""
     first_scheduled: float | None = None

@@ -26,7 +26,7 @@ class PrefixKey:
 
 
 def extend_keys(
-    keys: list[PrefixKey], token_ids: Sequence[TokenId], block_size: int, *, scope: bytes
+    keys: list[PrefixKey], token_ids: Sequence[TokenId], block_size: int, *, scope: bytes = b""
 ) -> None:
     """Add the keys of all full blocks of `token_ids` that `keys` lacks.
 

@@ -31,8 +31,9 @@ from engine_svc.core.scheduler.base import (
     SchedulerConfig,
 )
 from engine_svc.core.scheduler.budget import TokenBudget
-from engine_svc.core.scheduler.ledger import Ledger, sample_spec
+from engine_svc.core.scheduler.ledger import Ledger
 from engine_svc.core.scheduler.limits import beyond_context, load_of
+from engine_svc.core.scheduler.sequences import scheduled
 
 DEFAULT_BLOCK_SIZE = 16
 
@@ -158,15 +159,8 @@ class ContinuousScheduler:
         first = request.num_computed_tokens
         end = first + count
         self._grow(request, end)
-        return ScheduledSequence(
-            request_id=request.request_id,
-            token_ids=tuple(request.token_ids[first:end]),
-            first_position=first,
-            num_prompt_tokens=request.spec.num_prompt_tokens,
-            block_table=request.block_table,
-            slot_mapping=slots_for(request.block_table, first, end, self._config.block_size),
-            sample=sample_spec(request) if end == len(request.token_ids) else None,
-        )
+        slots = slots_for(request.block_table, first, end, self._config.block_size)
+        return scheduled(request, end, slots)
 
     def _grow(self, request: Request, num_tokens: int) -> None:
         """Take promised blocks until the table covers `num_tokens` positions."""

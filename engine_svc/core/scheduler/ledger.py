@@ -8,12 +8,11 @@ the tokens of a step into outputs.
 
 from collections.abc import Callable
 
-from engine_svc.core.finish import banned_token_ids, ending_of
+from engine_svc.core.finish import ending_of
 from engine_svc.core.outputs import (
     RequestOutput,
     RowFault,
     RunnerOutput,
-    SampleSpec,
     ScheduledSequence,
     SchedulerOutput,
 )
@@ -138,15 +137,6 @@ class Ledger:
     def _failed(self, request: Request, fault: RowFault) -> RequestOutput:
         self.end(request)
         return RequestOutput(request_id=request.request_id, fault=fault)
-
-
-def sample_spec(request: Request) -> SampleSpec:
-    """How the request's next token is chosen."""
-    return SampleSpec(
-        sampling=request.spec.sampling,
-        output_index=request.spec.output_index,
-        banned_token_ids=banned_token_ids(request),
-    )
 
 
 def _queue_s(request: Request) -> float:

@@ -4,7 +4,13 @@ from collections.abc import Mapping
 
 from engine_svc.core.scheduler.base import SchedulerFactory
 from engine_svc.core.scheduler.continuous import ContinuousScheduler
+from engine_svc.core.scheduler.spyre_chunked import SpyreChunkedScheduler
+from engine_svc.core.scheduler.spyre_continuous import SpyreContinuousScheduler
+from engine_svc.core.scheduler.static import StaticScheduler
 
 SCHEDULERS: Mapping[str, SchedulerFactory] = {
     "continuous": ContinuousScheduler,
+    "static": StaticScheduler,
+    "spyre_continuous": SpyreContinuousScheduler,
+    "spyre_chunked": SpyreChunkedScheduler,
 }
