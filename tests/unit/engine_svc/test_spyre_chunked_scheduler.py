@@ -1,0 +1,332 @@
+"""The spyre_chunked policy beyond its traces: turns, limits, overtaking, the prefix cache."""
+
+from dataclasses import replace
+
+import pytest
+
+from engine_svc.core.batching import BatchingOptions, OverLimit
+from engine_svc.core.errors import StartupError
+from engine_svc.core.outputs import NO_SLOT, RowFault, RunnerOutput
+from engine_svc.core.params import RequestId
+from engine_svc.core.request import RequestSpec
+from engine_svc.core.scheduler.base import Bounds, Fits, Later, Never
+from engine_svc.core.scheduler.spyre_chunked import MAX_OVERTAKEN, SpyreChunkedScheduler
+from tests.support.driving import (
+    distinct,
+    drained,
+    padded,
+    spyre_config,
+    step_of,
+    steps_of,
+    told,
+)
+from tests.support.requests import request_spec
+
+LOOK_AHEAD = BatchingOptions(over_limit=OverLimit.LOOK_AHEAD)
+STRAIGHT = BatchingOptions(interleave=False)
+
+
+def policy_of(**bounds: object) -> SpyreChunkedScheduler:
+    return SpyreChunkedScheduler(spyre_config(**bounds))  # type: ignore[arg-type] # passed on
+
+
+def test_a_chunk_is_whole_blocks() -> None:
+    """Refused when settled and when made, with a length that would do."""
+    bounds = Bounds(
+        model_max_len=1024,
+        max_model_len=512,
+        max_num_seqs=4,
+        max_num_batched_tokens=128,
+        block_size=None,
+        options=BatchingOptions(),
+    )
+    assert SpyreChunkedScheduler.settle(bounds).block_size == 64
+    with pytest.raises(StartupError, match=r"100: .* multiple of 64: take 64"):
+        SpyreChunkedScheduler.settle(replace(bounds, max_num_batched_tokens=100))
+    with pytest.raises(StartupError, match=r"200: .* take 192"):
+        policy_of(chunk_len=200)
+
+
+def test_a_decode_step_lies_between_two_chunks() -> None:
+    """While somebody decodes; the prompt that is on goes before new ones."""
+    policy = policy_of()
+    policy.add_request(distinct("a", 10, 9), 0.0)
+    policy.add_request(distinct("long", 300, 2), 0.0)
+    policy.add_request(distinct("b", 10, 2), 0.0)
+    assert steps_of(policy, 8) == [
+        ["a!"],
+        ["a"],
+        ["long!"],
+        ["a"],
+        ["long!"],
+        ["a"],
+        ["long!"],
+        ["long", "a"],
+    ]
+    assert policy.snapshot().waiting == ("b",)
+
+
+def test_without_interleaving_chunks_follow_each_other() -> None:
+    """And new prompts, while there are seats."""
+    policy = policy_of(options=STRAIGHT, max_num_seqs=2)
+    policy.add_request(distinct("a", 10, 9), 0.0)
+    policy.add_request(distinct("long", 300, 2), 0.0)
+    policy.add_request(distinct("b", 10, 2), 0.0)
+    assert steps_of(policy, 5) == [["a!"], ["long!"], ["long!"], ["long!"], ["long", "a"]]
+
+
+def test_the_first_of_a_priority_starts() -> None:
+    """A lower number, then arrival."""
+    policy = policy_of(options=STRAIGHT)
+    policy.add_request(replace(distinct("late", 5, 1), priority=1), 0.0)
+    policy.add_request(distinct("a", 5, 1), 0.0)
+    policy.add_request(distinct("b", 5, 1), 0.0)
+    assert steps_of(policy, 3) == [["a!"], ["b!"], ["late!"]]
+
+
+def test_nobody_overtakes_a_head_that_lacks_blocks() -> None:
+    """Its prompt and max_tokens must be promised."""
+    policy = policy_of(num_blocks=8)
+    policy.add_request(distinct("a", 10, 200), 0.0)
+    policy.add_request(distinct("big", 10, 300), 0.0)
+    policy.add_request(distinct("b", 10, 2), 0.0)
+    assert steps_of(policy, 3) == [["a!"], ["a"], ["a"]]
+    assert policy.snapshot().waiting == ("big", "b")
+
+
+def limited(volume: int, **options: object) -> SpyreChunkedScheduler:
+    """A policy whose decode steps may not exceed a volume."""
+    made = BatchingOptions(max_batch_tkv=volume, **options)  # type: ignore[arg-type] # passed on
+    return policy_of(options=made)
+
+
+def test_whoever_exceeds_the_volume_is_left_out_in_turn() -> None:
+    """Three rows, room for two: all end, none goes more than two decodes ahead of another."""
+    policy = limited(2 * 60)
+    for name in "abc":
+        policy.add_request(distinct(name, 40, 16), 0.0)
+    steps = drained(policy)
+    assert all(padded(s).num_rows * padded(s).tkv <= 120 for s in steps if padded(s).query_len == 1)
+    counts = dict.fromkeys("abc", 0)
+    for step in steps:
+        if padded(step).query_len == 1:
+            for name in told(step):
+                counts[name] += 1
+        if step.paused_request_ids and max(counts.values()) < 15:
+            assert max(counts.values()) - min(counts.values()) <= 4
+    assert set(counts.values()) == {15}
+
+
+def test_paused_requests_are_told_and_hold_their_blocks() -> None:
+    """Nobody new starts while somebody is paused."""
+    policy = limited(64)
+    policy.add_request(distinct("a", 30, 9), 0.0)
+    policy.add_request(distinct("b", 30, 9), 0.0)
+    policy.add_request(distinct("c", 30, 9), 0.0)
+    seen = [step_of(policy) for _ in range(5)]
+    assert [told(step) for step in seen] == [["a!"], ["a"], ["b!"], ["b", "a"], ["c!"]]
+    step = step_of(policy)
+    assert told(step) == ["c", "b"]
+    assert step.paused_request_ids == ("a",)
+    assert policy.snapshot().paused == ("a",)
+    assert set(policy.snapshot().block_tables) == {"a", "b", "c"}
+    assert policy.load().num_running == 3
+    policy.add_request(distinct("d", 1, 1), 0.0)
+    assert steps_of(policy, 3) == [["a"], ["c"], ["b"]]
+
+
+def test_a_prompt_starts_past_paused_ones_when_nobody_decodes_but_not_twice_in_a_row() -> None:
+    """Else a stream of one-token requests would keep them waiting for ever."""
+    policy = limited(64)
+    policy.add_request(distinct("a", 30, 9), 0.0)
+    policy.add_request(distinct("b", 34, 3), 0.0)
+    steps_of(policy, 4)
+    assert (policy.snapshot().running, policy.snapshot().paused) == (("b",), ("a",))
+    for name in "xyz":
+        policy.add_request(distinct(name, 30, 1), 0.0)
+    assert steps_of(policy, 5) == [["a"], ["b"], ["x!"], ["a"], ["y!"]]
+
+
+def test_looking_ahead_keeps_out_whoever_could_exceed_the_volume() -> None:
+    """A smaller request behind it may go first."""
+    policy = limited(2 * 256 - 1, over_limit=OverLimit.LOOK_AHEAD)
+    policy.add_request(distinct("a", 60, 60), 0.0)
+    policy.add_request(distinct("big", 128, 200), 0.0)
+    policy.add_request(distinct("b", 60, 9), 0.0)
+    assert steps_of(policy, 3) == [["a!"], ["a"], ["b!"]]
+    for step in drained(policy):
+        if padded(step).query_len == 1:
+            assert padded(step).num_rows * padded(step).tkv <= 511
+
+
+def test_a_request_is_overtaken_only_so_often() -> None:
+    """Then everybody waits until it fits."""
+    policy = limited(2 * 256 - 1, over_limit=OverLimit.LOOK_AHEAD)
+    policy.add_request(distinct("a", 60, 60), 0.0)
+    step_of(policy)
+    policy.add_request(distinct("big", 128, 200), 0.0)
+    for index in range(MAX_OVERTAKEN + 20):
+        policy.add_request(distinct(f"s{index}", 10, 1), 0.0)
+    order = [name for step in drained(policy) for name in told(step) if name.endswith("!")]
+    assert 0 < order.index("big!") <= MAX_OVERTAKEN
+
+
+def shared(name: str, prompt_len: int, max_tokens: int, *, own_from: int = 1 << 20) -> RequestSpec:
+    """A request whose prompt is the same as others' up to `own_from`."""
+    base = 100_000 * (1 + sum(map(ord, name)))
+    ids = tuple(i + 1 if i < own_from else base + i for i in range(prompt_len))
+    return request_spec(name, ids, max_tokens)
+
+
+def test_a_prefix_that_is_cached_is_not_computed_again() -> None:
+    """Whole chunks are spared; what was spared is told with the first output."""
+    policy = policy_of(options=STRAIGHT)
+    policy.add_request(shared("a", 300, 1), 0.0)
+    drained(policy)
+    assert policy.load().num_cached_blocks == 4
+    policy.add_request(shared("b", 300, 1), 0.0)
+    step = policy.schedule(0.0)
+    assert step is not None
+    (row,) = step.sequences
+    assert (row.first_position, row.block_table[:4]) == (192, (1, 2, 3, 4))
+    assert row.slot_mapping[:64] == (NO_SLOT,) * 64
+    assert padded(step).write_blocks == (0, row.block_table[4])
+    (output,) = policy.update_from_output(step, RunnerOutput(token_ids={RequestId("b"): (1,)}), 0.0)
+    assert (output.is_first, output.num_cached_tokens) == (True, 192)
+
+
+def test_without_prefix_caching_nothing_is_shared() -> None:
+    """Every prompt is computed from its start."""
+    policy = policy_of(options=BatchingOptions(prefix_caching=False))
+    for name in "ab":
+        policy.add_request(shared(name, 300, 1), 0.0)
+        assert step_of(policy).sequences[0].first_position == 0
+        drained(policy)
+    assert policy.load().num_cached_blocks == 0
+
+
+def test_a_block_that_was_not_computed_is_never_found() -> None:
+    """The prompt was given up in the middle: only its first chunk counts."""
+    policy = policy_of()
+    policy.add_request(shared("a", 500, 1), 0.0)
+    step_of(policy)
+    policy.abort_requests([RequestId("a")])
+    policy.check_integrity()
+    assert policy.load().num_cached_blocks == 2
+    policy.add_request(shared("b", 500, 1), 0.0)
+    assert step_of(policy).sequences[0].first_position == 128
+
+
+def test_a_failed_chunk_is_not_found_either() -> None:
+    """What a faulty step left in the cache is not to be trusted."""
+    policy = policy_of()
+    policy.add_request(shared("a", 300, 1), 0.0)
+    step = policy.schedule(0.0)
+    assert step is not None
+    fault = RowFault(reason="STEP_FAILED", message="no")
+    policy.update_from_output(step, RunnerOutput(token_ids={}, faults={RequestId("a"): fault}), 0.0)
+    policy.check_integrity()
+    assert policy.load().num_cached_blocks == 0
+
+
+def test_cached_blocks_are_given_up_for_new_ones_the_oldest_ends_first() -> None:
+    """What others may still find is the start of the youngest prompt."""
+    policy = policy_of(num_blocks=6, chunk_len=64)
+    policy.add_request(shared("a", 200, 1, own_from=0), 0.0)
+    drained(policy)
+    policy.add_request(shared("b", 200, 1, own_from=0), 0.0)
+    drained(policy)
+    assert policy.load().num_cached_blocks == 5
+    policy.add_request(shared("a", 200, 1, own_from=0), 0.0)
+    assert step_of(policy).sequences[0].first_position == 128
+
+
+def test_shared_blocks_are_counted_and_outlive_their_owner() -> None:
+    """Two hold the prefix; the first ends; the second still reads it."""
+    policy = policy_of(options=STRAIGHT)
+    policy.add_request(shared("a", 200, 2), 0.0)
+    policy.add_request(shared("b", 200, 9), 0.0)
+    steps_of(policy, 3)
+    refs = policy.snapshot().block_refs
+    assert [refs[block] for block in policy.snapshot().block_tables[RequestId("b")]] == [2, 2, 2, 1]
+    step_of(policy)
+    assert policy.snapshot().running == ("b",)
+    assert set(policy.snapshot().block_refs.values()) == {1}
+    drained(policy)
+    assert policy.load().num_used_blocks == 0
+
+
+@pytest.mark.parametrize(
+    ("bounds", "fits", "misfits", "reason"),
+    [
+        ({"max_model_len": 128}, (100, 28), (100, 29), "context of 128"),
+        ({"num_blocks": 2}, (100, 28), (100, 29), "needs 3 KV blocks; there are 2"),
+        ({"options": BatchingOptions(max_batch_tkv=100)}, (90, 11), (90, 12), "KV length of 101"),
+        (
+            {"options": BatchingOptions(max_batch_tkv=200, min_decode_rows=2)},
+            (90, 11),
+            (90, 12),
+            "in 2 rows; max_batch_tkv is 200",
+        ),
+    ],
+)
+def test_each_limit_alone_has_its_border(
+    bounds: dict[str, object], fits: tuple[int, int], misfits: tuple[int, int], reason: str
+) -> None:
+    """The last request that fits, the first that does not."""
+    policy = policy_of(**bounds)
+    assert policy.capacity(distinct("x", *fits)) == Fits()
+    answer = policy.capacity(distinct("x", *misfits))
+    assert isinstance(answer, Never)
+    assert reason in answer.reason
+
+
+def test_capacity_tells_what_must_wait() -> None:
+    """For a seat, for blocks, or behind others."""
+    policy = policy_of(max_num_seqs=2, num_blocks=8)
+    policy.add_request(distinct("a", 100, 150), 0.0)
+    assert policy.capacity(distinct("x", 10, 1)) == Later()
+    step_of(policy)
+    assert policy.capacity(distinct("x", 10, 1)) == Fits()
+    assert policy.capacity(distinct("x", 200, 57)) == Later()
+    policy.add_request(distinct("b", 10, 9), 0.0)
+    steps_of(policy, 2)
+    assert policy.capacity(distinct("x", 10, 1)) == Later()
+
+
+def test_copies_of_rows_are_told_and_count() -> None:
+    """A lone row is decoded twice."""
+    policy = limited(2 * 64, min_decode_rows=2)
+    policy.add_request(distinct("a", 10, 3), 0.0)
+    assert padded(step_of(policy)).num_rows == 1
+    assert padded(step_of(policy)).num_rows == 2
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 3, 5, 8])
+def test_an_abort_in_any_state_frees_everything(steps: int) -> None:
+    """Waiting, between two chunks, decoding, paused."""
+    policy = limited(256)
+    for name, prompt in (("a", 60), ("b", 200), ("c", 60)):
+        policy.add_request(distinct(name, prompt, 30), 0.0)
+    for _ in range(steps):
+        step_of(policy)
+    for name in "abc":
+        policy.abort_requests([RequestId(name)])
+        policy.check_integrity()
+    assert not policy.has_requests
+    assert policy.schedule(0.0) is None
+    load = policy.load()
+    assert load.num_free_blocks + load.num_cached_blocks == load.num_total_blocks
+    assert policy.snapshot().tkv == 0
+
+
+def test_aborting_a_prompt_between_two_chunks_lets_the_next_one_start() -> None:
+    """Nothing is left of it."""
+    policy = policy_of()
+    policy.add_request(distinct("a", 300, 2), 0.0)
+    policy.add_request(distinct("b", 10, 2), 0.0)
+    step_of(policy)
+    policy.abort_requests([RequestId("a")])
+    step = step_of(policy)
+    assert told(step) == ["b!"]
+    assert step.finished_request_ids == ("a",)
