@@ -20,16 +20,16 @@ def ending_of(request: Request, *, max_model_len: int) -> Ending | None:
     A token ends it before a length does: an end token at max_tokens is an end by token. A full
     context is told as such, whether or not max_tokens is reached with it.
     """
-    stopping = request.spec.stopping
+    stopping, num_output_tokens = request.spec.stopping, request.num_output_tokens
     last = request.token_ids[-1]
-    if request.num_output_tokens >= stopping.min_tokens:
+    if num_output_tokens >= stopping.min_tokens:
         if last in stopping.eos_token_ids:
             return Ending(reason=FinishReason.EOS, stop_token_id=last)
         if last in stopping.stop_token_ids:
             return Ending(reason=FinishReason.STOP_TOKEN, stop_token_id=last)
     if len(request.token_ids) >= max_model_len:
         return Ending(reason=FinishReason.CONTEXT_LENGTH)
-    if request.num_output_tokens >= stopping.max_tokens:
+    if num_output_tokens >= stopping.max_tokens:
         return Ending(reason=FinishReason.MAX_TOKENS)
     return None
 

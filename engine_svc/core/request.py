@@ -104,7 +104,7 @@ class Request:
     @property
     def num_output_tokens(self) -> int:
         """Output tokens so far, prior ones included."""
-        return len(self.token_ids) - self.spec.num_prompt_tokens
+        return len(self.token_ids) - len(self.spec.prompt_token_ids)
 
     @property
     def num_uncomputed_tokens(self) -> int:

@@ -39,10 +39,11 @@ class AlignedRows:
 
 def aligned(kv_lens: Sequence[int]) -> AlignedRows:
     """The rows of these lengths together."""
-    rows = AlignedRows()
-    for kv_len in kv_lens:
-        rows = rows.with_row(kv_len)
-    return rows
+    if not kv_lens:
+        return AlignedRows()
+    return AlignedRows(
+        len(kv_lens), num_blocks(max(kv_lens)), min(-kv_len % BLOCK_SIZE for kv_len in kv_lens)
+    )
 
 
 def left_pads(kv_lens: Sequence[int]) -> tuple[int, ...]:

@@ -18,11 +18,6 @@ NOWHERE = BlockId(0)
 """The block that takes what is thrown away."""
 
 
-def max_hit_blocks(prompt_len: int) -> int:
-    """The most blocks that a prompt can take from a cache: its last token is always computed."""
-    return (prompt_len - 1) // BLOCK_SIZE
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkPlan:
     """How one prompt is computed."""
@@ -31,7 +26,7 @@ class ChunkPlan:
     chunk_len: int
     """Whole blocks."""
     num_hit_blocks: int = 0
-    """Blocks at its start that are cached, at most max_hit_blocks."""
+    """Blocks at its start that are cached; never with its last token."""
 
     @property
     def num_chunks(self) -> int:

@@ -5,14 +5,14 @@ tokens that were generated (the first form subtracted the prompt as well and let
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from operator import attrgetter
+from typing import NamedTuple
 
 from engine_svc.core.geometry.blocks import BLOCK_SIZE, round_down, round_up
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlignedRow:
-    """A row that ends in the last block of its batch."""
+class AlignedRow(NamedTuple):
+    """A row that ends in the last block of its batch; made by the thousand in a step."""
 
     num_computed: int
     """Positions in the cache."""
@@ -40,23 +40,26 @@ def peak_volume(new_len: int, lens: Sequence[int], *, min_rows: int = 1) -> int:
     return peak
 
 
-def look_ahead_volume(
-    new: AlignedRow, others: Sequence[AlignedRow], *, tkv: int, min_rows: int = 1
-) -> int:
-    """At least the largest rows * tkv of aligned rows, were `new` to join and nobody left out.
+def look_ahead_fits(
+    new: AlignedRow, others: Sequence[AlignedRow], *, tkv: int, limit: int, min_rows: int = 1
+) -> bool:
+    """Whether rows * tkv stays within `limit` for ever if `new` joins and nobody is left out.
 
     Args:
         new: the prompt that joins, as if it were computed.
         others: the rows that decode.
         tkv: of the last step. After a prompt that is the prompt's length, which says nothing of
             the others: their own lengths bound it too.
+        limit: most of rows * tkv.
         min_rows: a smaller batch is filled up with copies.
     """
     longest = max(tkv, new.num_computed)
     lens = [_padded_end(longest + row.num_decodes_left) for row in others]
     joined = round_down(longest) + new.num_computed % BLOCK_SIZE
-    peak = peak_volume(_padded_end(joined + new.num_decodes_left), lens, min_rows=min_rows)
-    return max(peak, _aligned_volume([new, *others], min_rows))
+    new_len = _padded_end(joined + new.num_decodes_left)
+    if peak_volume(new_len, lens, min_rows=min_rows) > limit:
+        return False
+    return _aligned_volume([new, *others], min_rows) <= limit
 
 
 def _padded_end(length: int) -> int:
@@ -70,10 +73,9 @@ def _padded_end(length: int) -> int:
 def _aligned_volume(rows: Sequence[AlignedRow], min_rows: int) -> int:
     """The largest rows * tkv until the last row leaves, with the longest row's last block full."""
     peak, longest = 0, 0
-    by_end = sorted(rows, key=lambda row: row.num_decodes_left, reverse=True)
+    by_end = sorted(rows, key=attrgetter("num_decodes_left"), reverse=True)
     # From the last to leave to the first: each end is shared by all that leave later.
-    for num_rows, row in enumerate(by_end, start=1):
-        longest = max(longest, row.num_computed)
-        tkv = round_up(longest + row.num_decodes_left)
-        peak = max(peak, max(num_rows, min_rows) * tkv)
+    for num_rows, (num_computed, decodes_left) in enumerate(by_end, start=1):
+        longest = max(longest, num_computed)
+        peak = max(peak, max(num_rows, min_rows) * round_up(longest + decodes_left))
     return peak

@@ -17,6 +17,9 @@ def slots_for(
         block_size: positions per block.
         block_offset: slots of the first block that lie in front of position 0.
     """
+    if end == first + 1:  # a decode; most calls are
+        block, offset = divmod(first + block_offset, block_size)
+        return (block_table[block] * block_size + offset,)
     return tuple(
         block_table[place // block_size] * block_size + place % block_size
         for place in range(first + block_offset, end + block_offset)

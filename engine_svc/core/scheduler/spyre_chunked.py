@@ -7,18 +7,17 @@ fair turns, or nobody joins who could come to exceed it. Source: sendnn-inferenc
 chunked-prefill scheduler and runner.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from engine_svc.core.batching import OverLimit
 from engine_svc.core.geometry.aligned_rows import AlignedRows, aligned, left_pads
 from engine_svc.core.geometry.blocks import BLOCK_SIZE, num_blocks
-from engine_svc.core.geometry.chunks import ChunkPlan, max_hit_blocks
+from engine_svc.core.geometry.chunks import ChunkPlan
 from engine_svc.core.geometry.turns import take_turns
-from engine_svc.core.geometry.volume import AlignedRow, look_ahead_volume
-from engine_svc.core.kv_cache.block_pool import BlockPool
-from engine_svc.core.kv_cache.prefix_index import PrefixIndex, extend_keys
+from engine_svc.core.geometry.volume import AlignedRow, look_ahead_fits
+from engine_svc.core.kv_cache.prefix_cache import PrefixCache
 from engine_svc.core.kv_cache.slots import slots_for
 from engine_svc.core.outputs import (
     NO_SLOT,
@@ -46,6 +45,8 @@ from engine_svc.core.scheduler.spyre_limits import (
 
 MAX_OVERTAKEN = 64
 """How often a request is passed over for one behind it whose volume fits; then all wait for it."""
+MAX_CHECKED_ROWS = 1024
+"""Rows times requests that are looked at for their volume in one step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +89,10 @@ class SpyreChunkedScheduler:
         self._config = config
         self._options = config.options
         self._max_batch_tkv = max_batch_tkv(config)
-        self._index = PrefixIndex()
-        self._pool = BlockPool(config.num_blocks, self._index.forget)
+        self._cache = PrefixCache(
+            config.num_blocks, BLOCK_SIZE, is_on=config.options.prefix_caching
+        )
+        self._pool = self._cache.pool
         self._ledger = Ledger(max_model_len=config.max_model_len, release=self._release)
         self._rows: dict[RequestId, _Row] = {}
         """All that run; each is also in one of the next three."""
@@ -153,7 +156,7 @@ class SpyreChunkedScheduler:
     ) -> tuple[RequestOutput, ...]:
         """Append the step's tokens, publish full blocks, end what is done."""
         for sequence in step.sequences:
-            if self._options.prefix_caching and sequence.request_id not in result.faults:
+            if sequence.request_id not in result.faults:
                 self._publish(self._rows[sequence.request_id], sequence.next_position)
         return self._ledger.close(step, result, now)
 
@@ -211,12 +214,13 @@ class SpyreChunkedScheduler:
             return None
         if self._must_decode() or len(self._decoding) >= self._config.max_num_seqs:
             return None
+        others = self._aligned_rows()
         passed_over: list[Request] = []
-        for request in islice(self._ledger.waiting, MAX_OVERTAKEN + 1):
+        for request in islice(self._ledger.waiting, _num_looked_at(len(others))):
             admission = self._admission(request)
             if admission.num_new_blocks > self._pool.num_available:
                 return None
-            if not self._decoding or self._may_join(admission):
+            if self._may_join(admission, others):
                 for earlier in passed_over:
                     earlier.num_overtaken += 1
                 return admission
@@ -226,16 +230,11 @@ class SpyreChunkedScheduler:
         return None
 
     def _admission(self, request: Request) -> _Admission:
-        prompt_len = request.spec.num_prefill_tokens
-        hits: tuple[BlockId, ...] = ()
-        if self._options.prefix_caching:
-            extend_keys(request.block_keys, request.token_ids, BLOCK_SIZE)
-            hits = self._index.find(request.block_keys[: max_hit_blocks(prompt_len)])
-        held = self._pool.refs
+        hits, held = self._cache.find(request), self._pool.refs
         return _Admission(
             request=request,
             plan=ChunkPlan(
-                prompt_len=prompt_len,
+                prompt_len=request.spec.num_prefill_tokens,
                 chunk_len=self._config.max_num_batched_tokens,
                 num_hit_blocks=len(hits),
             ),
@@ -248,12 +247,12 @@ class SpyreChunkedScheduler:
         """Whether a decode step is due between two chunks."""
         return self._options.interleave and self._was_prefill and bool(self._decoding)
 
-    def _may_join(self, admission: _Admission) -> bool:
+    def _may_join(self, admission: _Admission, others: Sequence[AlignedRow]) -> bool:
         """Whether a prompt may start, as far as those who decode are concerned."""
         plan = admission.plan
         if self._options.interleave and not plan.is_last(plan.first_chunk):
             return True
-        return self._has_volume(admission.request.spec)
+        return self._has_volume(admission.request.spec, others)
 
     def _may_continue(self, row: _Row) -> bool:
         """Whether the next chunk of the prompt that is on may be computed now."""
@@ -261,21 +260,25 @@ class SpyreChunkedScheduler:
             return False
         if not self._options.interleave or not row.plan.is_last(row.chunk):
             return True
-        return self._has_volume(row.request.spec)
+        return self._has_volume(row.request.spec, self._aligned_rows())
 
-    def _has_volume(self, spec: RequestSpec) -> bool:
+    def _aligned_rows(self) -> list[AlignedRow]:
+        return [
+            AlignedRow(row.request.num_computed_tokens, row.request.num_decodes_left)
+            for row in self._decoding
+        ]
+
+    def _has_volume(self, spec: RequestSpec, others: Sequence[AlignedRow]) -> bool:
         """Whether rows * tkv can stay within the limit for ever, if nobody is left out."""
-        if self._options.over_limit is OverLimit.PAUSE or not self._decoding:
+        if self._options.over_limit is OverLimit.PAUSE or not others:
             return True
-        volume = look_ahead_volume(
-            AlignedRow(
-                num_computed=spec.num_prefill_tokens, num_decodes_left=spec.num_new_tokens - 1
-            ),
-            [_aligned_row(row) for row in self._decoding],
+        return look_ahead_fits(
+            AlignedRow(spec.num_prefill_tokens, spec.num_new_tokens - 1),
+            others,
             tkv=self._tkv,
+            limit=self._max_batch_tkv,
             min_rows=self._options.min_decode_rows,
         )
-        return volume <= self._max_batch_tkv
 
     def _begin(self, admission: _Admission, now: float) -> _Row:
         """Start a prompt: all its blocks promised, the cached ones held."""
@@ -374,14 +377,10 @@ class SpyreChunkedScheduler:
 
     def _publish(self, row: _Row, num_computed: int) -> None:
         """Let others find the blocks that have become full; never one that is not computed."""
-        request, num_full = row.request, num_computed // BLOCK_SIZE
-        if num_full <= row.num_published:
-            return
-        extend_keys(request.block_keys, request.token_ids, BLOCK_SIZE)
-        for idx in range(row.num_published, num_full):
-            self._index.publish(request.block_table[idx], request.block_keys[idx])
-            self._pool.keep(request.block_table[idx])
-        row.num_published = num_full
+        num_full = num_computed // BLOCK_SIZE
+        if num_full > row.num_published:
+            self._cache.publish(row.request, first=row.num_published, end=num_full)
+            row.num_published = num_full
 
     def _release(self, request: Request) -> None:
         """Forget a request that ran and take back its blocks."""
@@ -394,8 +393,6 @@ class SpyreChunkedScheduler:
         self._pool.free(request.block_table)
 
 
-def _aligned_row(row: _Row) -> AlignedRow:
-    return AlignedRow(
-        num_computed=row.request.num_computed_tokens,
-        num_decodes_left=row.request.num_decodes_left,
-    )
+def _num_looked_at(num_decoding: int) -> int:
+    """How far a scan of the queue goes: it costs the same however many decode or wait."""
+    return max(1, min(MAX_OVERTAKEN + 1, MAX_CHECKED_ROWS // max(1, num_decoding)))

@@ -6,10 +6,10 @@ from engine_svc.core.batching import PauseOrder, WarmupShape
 from engine_svc.core.geometry import shapes
 from engine_svc.core.geometry.aligned_rows import AlignedRows, aligned, left_pads
 from engine_svc.core.geometry.blocks import num_blocks, round_down, round_up
-from engine_svc.core.geometry.chunks import ChunkPlan, max_hit_blocks
+from engine_svc.core.geometry.chunks import ChunkPlan
 from engine_svc.core.geometry.shared_tkv import Seat, common_cut, first_tkv, tkv_with
 from engine_svc.core.geometry.turns import take_turns
-from engine_svc.core.geometry.volume import AlignedRow, look_ahead_volume, peak_volume
+from engine_svc.core.geometry.volume import AlignedRow, look_ahead_fits, peak_volume
 from engine_svc.core.params import BlockId
 
 
@@ -101,7 +101,7 @@ def test_a_shape_fits_by_prompt_new_tokens_and_free_rows(
 
 def test_shapes_sort_fastest_first_and_are_told_as_they_are_given() -> None:
     """By batch size, then prompt."""
-    assert sorted(SHAPES[::-1]) == list(SHAPES)
+    assert sorted([SHAPES[1], SHAPES[0]]) == list(SHAPES)
     assert shapes.max_batch_size(SHAPES) == 4
     assert shapes.told(SHAPES) == "128:20:2, 64:20:4"
 
@@ -153,12 +153,6 @@ def test_hits_to_the_end_of_chunk_0_spare_it_whole() -> None:
     assert plan.held_after(1) == 320
 
 
-@pytest.mark.parametrize(("prompt_len", "blocks"), [(1, 0), (64, 0), (65, 1), (128, 1), (129, 2)])
-def test_the_last_token_is_never_taken_from_the_cache(prompt_len: int, blocks: int) -> None:
-    """It must be computed to produce the first new one."""
-    assert max_hit_blocks(prompt_len) == blocks
-
-
 def test_the_peak_volume_counts_who_is_still_there() -> None:
     """Rows leave in order of their ends; a new row that ends first bounds the batch."""
     assert peak_volume(100, [50, 80]) == max(3 * 50, 2 * 80)
@@ -175,12 +169,19 @@ def test_copies_of_rows_count_as_rows() -> None:
 
 
 def row(num_computed: int, num_decodes_left: int) -> AlignedRow:
-    return AlignedRow(num_computed=num_computed, num_decodes_left=num_decodes_left)
+    return AlignedRow(num_computed, num_decodes_left)
+
+
+def look_ahead_volume(new: AlignedRow, others: list[AlignedRow], tkv: int) -> int:
+    """The smallest limit that `new` is let in with."""
+    limits = range(64, 64 * 1024, 64)
+    return next(n for n in limits if look_ahead_fits(new, others, tkv=tkv, limit=n))
 
 
 def test_looking_ahead_rounds_up_and_leaves_a_block_of_slack() -> None:
     """60 tokens with 29 decodes, 62 join with 19: the new one ends first, at 62 + 19 → 128 + 64."""
     assert look_ahead_volume(row(62, 19), [row(60, 29)], tkv=60) == 2 * 192
+    assert not look_ahead_fits(row(62, 19), [row(60, 29)], tkv=60, limit=2 * 192 - 1)
 
 
 def test_looking_ahead_starts_where_the_last_step_was() -> None:
@@ -192,8 +193,10 @@ def test_looking_ahead_starts_where_the_last_step_was() -> None:
 def test_looking_ahead_is_not_fooled_by_a_tkv_that_says_too_little() -> None:
     """After a short prompt tkv is its length; the rows that decode are longer."""
     fooled = 2 * (64 + 64)
-    assert look_ahead_volume(row(10, 5), [row(1000, 50)], tkv=10) > fooled
+    assert not look_ahead_fits(row(10, 5), [row(1000, 50)], tkv=10, limit=fooled)
+    # The longer row ends at 1050, alone; 1005 with the new one.
     assert look_ahead_volume(row(10, 5), [row(1000, 50)], tkv=10) == 2 * 1024
+    assert look_ahead_volume(row(10, 5), [row(1000, 1200)], tkv=10) == 2240
 
 
 class Row:
