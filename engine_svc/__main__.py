@@ -32,7 +32,7 @@ async def serve(settings: EngineSettings) -> None:
         CoreProcess,
         settings.core_config(num_threads),
         environment=thread_environment(num_threads, os.environ),
-        max_live=settings.max_num_seqs + settings.num_waiting_limit,
+        max_num_waiting=settings.num_waiting_limit,
         startup_timeout_s=settings.startup_timeout_s,
         clock=time.monotonic,
     )

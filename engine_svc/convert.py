@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+from engine_svc.convert_geometry import geometry_message
 from engine_svc.core.messages import EngineInfo, StepOutputs
 from engine_svc.core.outputs import RequestOutput
 from engine_svc.core.params import FinishReason, SamplingParams, StoppingParams
-from engine_svc.core.request import RequestSpec
+from engine_svc.core.request_spec import RequestSpec
 from steeple.common.v1 import finish_reason_pb2, sampling_pb2
 from steeple.engine.v1 import generate_pb2, info_pb2
 
@@ -45,6 +46,7 @@ def _started(spec: RequestSpec, output: RequestOutput) -> generate_pb2.Started:
     return generate_pb2.Started(
         sampling=sampling_message(spec.sampling),
         stopping=_stopping_message(spec.stopping),
+        cached_prompt_tokens=output.num_cached_tokens,
         queue_ns=_ns(output.queue_s),
     )
 
@@ -108,7 +110,6 @@ def to_info(
     default_max_tokens: int,
 ) -> info_pb2.GetEngineInfoResponse:
     """What the engine serves."""
-    rules = info_pb2.ContinuousGeometry(max_num_batched_tokens=info.max_num_batched_tokens)
     return info_pb2.GetEngineInfoResponse(
         instance_id=instance_id,
         model=model,
@@ -129,7 +130,7 @@ def to_info(
         num_blocks=info.num_blocks,
         weights_bytes=info.weights_bytes,
         kv_cache_bytes=info.kv_cache_bytes,
-        geometry=info_pb2.Geometry(scheduler=info.scheduler, continuous=rules),
+        geometry=geometry_message(info),
     )
 
 

@@ -23,7 +23,7 @@ from engine_svc.core.messages import (
 )
 from engine_svc.core.outputs import RequestOutput, RowFault
 from engine_svc.core.params import FinishReason, RequestId
-from engine_svc.core.request import RequestSpec
+from engine_svc.core.request_spec import RequestSpec
 from engine_svc.core_link import CoreLost, EngineCore
 from steeple_rpc import errors
 from steeple_rpc.lifecycle import OnReady
@@ -47,7 +47,7 @@ class EngineFront:
         make_core: makes a new core, not started.
         config: what the core serves.
         environment: for a core that is a process.
-        max_live: most requests running and waiting.
+        max_num_waiting: most requests beyond those that run.
         startup_timeout_s: how long loading and warm-up may take.
         clock: monotonic seconds.
     """
@@ -58,14 +58,14 @@ class EngineFront:
         config: CoreConfig,
         *,
         environment: Mapping[str, str],
-        max_live: int,
+        max_num_waiting: int,
         startup_timeout_s: float,
         clock: Callable[[], float],
     ) -> None:
         self._make_core = make_core
         self._config = config
         self._environment = environment
-        self._max_live = max_live
+        self._max_num_waiting = max_num_waiting
         self._startup_timeout_s = startup_timeout_s
         self._clock = clock
         self._core: EngineCore | None = None
@@ -100,9 +100,11 @@ class EngineFront:
             raise errors.Unavailable("the engine is draining", reason="DRAINING")
         if self._core is None or self.info is None:
             raise errors.Unavailable("the engine is starting", reason="STARTING")
-        if len(self._outboxes) >= self._max_live:
+        # The policy may have settled another max_num_seqs than was asked for.
+        max_live = self.info.max_num_seqs + self._max_num_waiting
+        if len(self._outboxes) >= max_live:
             raise errors.Overloaded(
-                f"{len(self._outboxes)} requests are live; the limit is {self._max_live}",
+                f"{len(self._outboxes)} requests are live; the limit is {max_live}",
                 reason="QUEUE_FULL",
                 retry_after_s=1.0,
             )
@@ -223,6 +225,13 @@ class EngineFront:
 
 
 def _error_of(fault: RowFault) -> errors.ServiceError:
-    if fault.reason == "NEVER_FITS":
-        return errors.InvalidRequest(fault.message, reason="PROMPT_TOO_LONG")
-    return errors.EngineFault(fault.message, reason=fault.reason)
+    match fault.reason:
+        case "NEVER_FITS":
+            # What the front checked leaves only this to mend: a prompt that cannot be is gone.
+            return errors.InvalidRequest(
+                fault.message, reason="REQUEST_NEVER_FITS", field="stopping.max_tokens"
+            )
+        case "DEADLINE_EXPIRED":
+            return errors.DeadlineExpired(fault.message)
+        case _:
+            return errors.EngineFault(fault.message, reason=fault.reason)

@@ -1,15 +1,24 @@
 """What the engine service can be told."""
 
+from dataclasses import fields
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+import msgspec
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from engine_svc.core.batching import BatchingOptions
 from engine_svc.core.messages import CoreConfig
 from engine_svc.core.runner.fake_options import FakeOptions, FakeReply
+from engine_svc.policy_options import READ_BY, check_read, parse_shapes
 from steeple_rpc.settings import ServiceSettings
 
+DEFAULT_NUM_SEQS = 32
+DEFAULT_NUM_BATCHED_TOKENS = 512
+
+Policy = Literal["continuous", "static", "spyre_continuous", "spyre_chunked"]
 Count = Annotated[int, Field(ge=1, le=1 << 20)]
+Volume = Annotated[int, Field(ge=1, le=1 << 40)]
 Share = Annotated[float, Field(gt=0, le=0.95)]
 
 
@@ -27,7 +36,7 @@ class EngineSettings(ServiceSettings):
         default=None, description="name on the wire; default: the directory's"
     )
     runner: Literal["fms", "fake"] = Field(default="fms", description="what runs the model")
-    scheduler: Literal["continuous"] = Field(default="continuous", description="batching policy")
+    scheduler: Policy = Field(default="continuous", description="batching policy")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto", description="number format of weights and KV cache"
     )
@@ -35,14 +44,50 @@ class EngineSettings(ServiceSettings):
     num_threads: Count | None = Field(
         default=None, description="compute threads; default: cores - 1"
     )
+    # What only some policies read comes after the policy: it is checked against it, and unset
+    # means the default of whoever reads it.
     max_model_len: Count | None = Field(
         default=None, description="longest prompt + output; default: what model and memory allow"
     )
-    max_num_seqs: Count = Field(default=32, description="most requests in one step")
+    max_num_seqs: Count | None = Field(
+        default=None, description=f"most requests in one step; default: {DEFAULT_NUM_SEQS}"
+    )
     max_num_waiting: Count | None = Field(
         default=None, description="most requests waiting; default: 4 x max_num_seqs"
     )
-    max_num_batched_tokens: Count = Field(default=512, description="most tokens in one step")
+    max_num_batched_tokens: Count | None = Field(
+        default=None,
+        description="most tokens in one step; of spyre_chunked the length of a chunk;"
+        f" default: {DEFAULT_NUM_BATCHED_TOKENS}",
+    )
+    warmup_shapes: str | None = Field(
+        default=None, description="static: its batches, prompt:new:batch, as 64:20:4,128:20:2"
+    )
+    join: Literal["wait", "shift"] | None = Field(
+        default=None,
+        description="spyre_continuous: what a prompt longer than the batch does; default: shift",
+    )
+    max_batch_tkv: Volume | None = Field(
+        default=None,
+        description="spyre_*: most of rows x KV length; default: max_num_seqs x max_model_len",
+    )
+    min_decode_rows: Count | None = Field(
+        default=None, description="spyre_*: fewest rows of a decode, 2 for FP8; default: 1"
+    )
+    interleave: bool | None = Field(
+        default=None, description="spyre_chunked: decode between two chunks; default: yes"
+    )
+    over_limit: Literal["pause", "look-ahead"] | None = Field(
+        default=None,
+        description="spyre_chunked: how rows x KV length stays below max_batch_tkv; default: pause",
+    )
+    pause_order: Literal["fewest-first", "most-first"] | None = Field(
+        default=None,
+        description="spyre_chunked: who decodes first after a pause; default: fewest-first",
+    )
+    prefix_caching: bool | None = Field(
+        default=None, description="spyre_chunked: reuse blocks of equal prompts; default: yes"
+    )
     default_max_tokens: Count = Field(
         default=1024, description="cap on max_tokens where a request leaves it unset"
     )
@@ -65,14 +110,54 @@ class EngineSettings(ServiceSettings):
         default=None, description="a prompt token that makes the step raise"
     )
 
+    @field_validator(*READ_BY)
+    @classmethod
+    def _check_read(cls, value: object, info: ValidationInfo) -> object:
+        """An option that the policy ignores is a mistake, not a wish."""
+        if value is not None and info.field_name and "scheduler" in info.data:
+            check_read(info.field_name, info.data["scheduler"])
+        return value
+
+    @field_validator("warmup_shapes")
+    @classmethod
+    def _check_shapes(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_shapes(value)
+        return value
+
     @model_validator(mode="after")
     def _check_budget(self) -> Self:
-        if self.max_num_batched_tokens < self.max_num_seqs:
+        if self.scheduler == "continuous" and self.num_batched_tokens < self.num_seqs:
             raise ValueError(
-                f"max_num_batched_tokens {self.max_num_batched_tokens} is below max_num_seqs"
-                f" {self.max_num_seqs}: every running request needs a token per step"
+                f"max_num_batched_tokens {self.num_batched_tokens} is below max_num_seqs"
+                f" {self.num_seqs}: every running request needs a token per step"
             )
         return self
+
+    @model_validator(mode="after")
+    def _check_pauses(self) -> Self:
+        if self.over_limit == "look-ahead" and self.pause_order is not None:
+            raise ValueError("pause_order is not read where over_limit is look-ahead")
+        return self
+
+    @property
+    def num_seqs(self) -> int:
+        """Most requests in one step, unless the policy settles another number."""
+        return self.max_num_seqs or DEFAULT_NUM_SEQS
+
+    @property
+    def num_batched_tokens(self) -> int:
+        """Most tokens in one step, or the length of a chunk."""
+        return self.max_num_batched_tokens or DEFAULT_NUM_BATCHED_TOKENS
+
+    @property
+    def batching(self) -> BatchingOptions:
+        """What was told to the policy; its own defaults otherwise."""
+        names = READ_BY.keys() & {field.name for field in fields(BatchingOptions)}
+        given = {name: value for name in names if (value := getattr(self, name)) is not None}
+        if self.warmup_shapes is not None:
+            given["shapes"] = parse_shapes(self.warmup_shapes)
+        return msgspec.convert(given, BatchingOptions)
 
     @property
     def model_name(self) -> str:
@@ -82,7 +167,7 @@ class EngineSettings(ServiceSettings):
     @property
     def num_waiting_limit(self) -> int:
         """Most requests waiting."""
-        return self.max_num_waiting or 4 * self.max_num_seqs
+        return self.max_num_waiting or 4 * self.num_seqs
 
     def core_config(self, num_threads: int) -> CoreConfig:
         """The part that the core needs."""
@@ -97,8 +182,9 @@ class EngineSettings(ServiceSettings):
             kv_cache_bytes=self.kv_cache_bytes,
             kv_cache_share=self.kv_cache_share,
             max_model_len=self.max_model_len,
-            max_num_seqs=self.max_num_seqs,
-            max_num_batched_tokens=self.max_num_batched_tokens,
+            max_num_seqs=self.num_seqs,
+            max_num_batched_tokens=self.num_batched_tokens,
+            batching=self.batching,
             fake=FakeOptions(
                 reply=self.fake_reply,
                 step_s=self.fake_step_ms / 1e3,

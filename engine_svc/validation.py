@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from engine_svc.core.messages import EngineInfo
 from engine_svc.core.params import RequestId, SamplingParams, StoppingParams
-from engine_svc.core.request import RequestSpec
+from engine_svc.core.request_spec import RequestSpec
+from engine_svc.room import room_for, rule_of
 from steeple.common.v1 import sampling_pb2
 from steeple.engine.v1 import generate_pb2
 from steeple_rpc.errors import InvalidRequest, NotFound
@@ -23,8 +24,18 @@ class EngineLimits:
     info: EngineInfo
 
 
-def to_spec(request: generate_pb2.GenerateRequest, limits: EngineLimits) -> RequestSpec:
+def to_spec(
+    request: generate_pb2.GenerateRequest,
+    limits: EngineLimits,
+    *,
+    timeout_s: float | None = None,
+) -> RequestSpec:
     """Check a request and fill in its defaults.
+
+    Args:
+        request: as it came.
+        limits: the engine's.
+        timeout_s: how long the caller will wait from now on; None = for ever.
 
     Raises:
         InvalidRequest, NotFound, Unsupported: what is wrong, with field, limit and value.
@@ -44,6 +55,8 @@ def to_spec(request: generate_pb2.GenerateRequest, limits: EngineLimits) -> Requ
         sampling=_sampling(request.sampling, limits.info.default_sampling),
         stopping=stopping,
         output_index=request.output_index,
+        priority=request.priority,
+        timeout_s=timeout_s,
     )
 
 
@@ -102,25 +115,40 @@ def _check_prior(num_prior: int, max_tokens: int) -> None:
 
 
 def _max_tokens(request: generate_pb2.GenerateRequest, limits: EngineLimits) -> int:
-    """The caller's, else what fills the context up to the server's cap."""
-    num_prompt = len(request.prompt_token_ids)
-    context = limits.info.max_model_len
-    if num_prompt >= context:
-        raise InvalidRequest(
-            f"the prompt has {num_prompt} tokens; with at least one more the context of {context}"
-            " is exceeded",
-            reason="PROMPT_TOO_LONG",
-            field="prompt_token_ids",
-        )
+    """The caller's, else what the policy has room for up to the server's cap."""
+    room = _room(request, limits.info)
     given = request.stopping
-    if not given.HasField("max_tokens"):
-        room = min(context - num_prompt, limits.default_max_tokens)
-        return max(room, min(given.min_tokens, context - num_prompt))
-    if num_prompt + given.max_tokens > context:
+    _check_room("min_tokens", given.min_tokens, room, limits.info)
+    if given.HasField("max_tokens"):
+        _check_room("max_tokens", given.max_tokens, room, limits.info)
+        return given.max_tokens
+    return max(min(room, limits.default_max_tokens), given.min_tokens)
+
+
+def _room(request: generate_pb2.GenerateRequest, info: EngineInfo) -> int:
+    """The largest max_tokens, prior output counted, that the prompt leaves.
+
+    Raises:
+        InvalidRequest: it leaves none.
+    """
+    num_prior = len(request.prior_output_token_ids)
+    num_prompt = len(request.prompt_token_ids)
+    room = room_for(info, num_prompt + num_prior)
+    if room > 0:
+        return num_prior + room
+    raise InvalidRequest(
+        f"the prompt has {num_prompt} tokens{f' and {num_prior} of output' if num_prior else ''};"
+        f" with at least one more they exceed what this engine takes: {rule_of(info)}",
+        reason="PROMPT_TOO_LONG",
+        field="prompt_token_ids",
+    )
+
+
+def _check_room(name: str, value: int, room: int, info: EngineInfo) -> None:
+    if value > room:
         raise InvalidRequest(
-            f"stopping.max_tokens must be at most {context - num_prompt}: the context is {context}"
-            f" and the prompt has {num_prompt} tokens; it is {given.max_tokens}",
+            f"stopping.{name} must be at most {room} with this prompt: {rule_of(info)}; it is"
+            f" {value}",
             reason="CONTEXT_EXCEEDED",
-            field="stopping.max_tokens",
+            field=f"stopping.{name}",
         )
-    return given.max_tokens

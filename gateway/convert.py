@@ -101,6 +101,7 @@ def _request(message: Generating | Chatting, prompt: Prompt) -> GenerationReques
         skip_special_tokens=skips if message.output.HasField("skip_special_tokens") else True,
         include_stop_in_output=stopping.include_stop_in_output,
         token_details=message.output.token_details,
+        priority=message.priority,
     )
 
 

@@ -138,6 +138,7 @@ class Generation:
             prompt_token_ids=self._prompt.token_ids,
             sampling=self._request.sampling,
             stopping=self._request.stopping,
+            priority=self._request.priority,
         )
 
     def _session_options(self) -> SessionOptions:

@@ -68,6 +68,8 @@ class EngineRequest:
     prompt_token_ids: tuple[int, ...]
     sampling: Options
     stopping: Options
+    priority: int = 0
+    """Lower goes first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -85,6 +85,8 @@ class GenerationRequest:
     skip_special_tokens: bool = True
     include_stop_in_output: bool = False
     token_details: bool = False
+    priority: int = 0
+    """Lower goes first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

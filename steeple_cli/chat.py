@@ -26,6 +26,7 @@ def chat(  # noqa: PLR0913 - one parameter per option of the command
     top_p: cli.TopP = None,
     seed: cli.Seed = None,
     stop: cli.Stop = None,
+    priority: cli.Priority = None,
     timeout: cli.Timeout = None,
     json: cli.Json = False,
     target: Target = TARGET,
@@ -39,6 +40,7 @@ def chat(  # noqa: PLR0913 - one parameter per option of the command
         top_p=top_p,
         seed=seed,
         stop=stop,
+        priority=priority,
         timeout_s=timeout,
     )
     opening = [system_message(system)] if system else []

@@ -19,6 +19,7 @@ def generate(  # noqa: PLR0913 - one parameter per option of the command
     top_p: cli.TopP = None,
     seed: cli.Seed = None,
     stop: cli.Stop = None,
+    priority: cli.Priority = None,
     timeout: cli.Timeout = None,
     json: cli.Json = False,
     target: Target = TARGET,
@@ -32,6 +33,7 @@ def generate(  # noqa: PLR0913 - one parameter per option of the command
         top_p=top_p,
         seed=seed,
         stop=stop,
+        priority=priority,
         timeout_s=timeout,
     )
     with connected(target) as client:

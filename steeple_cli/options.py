@@ -13,6 +13,9 @@ TopK = Annotated[int | None, typer.Option(min=0, help="sample from the k likelie
 TopP = Annotated[float | None, typer.Option(help="sample from this share of probability")]
 Seed = Annotated[int | None, typer.Option(min=0, help="the same seed gives the same answer")]
 Stop = Annotated[list[str] | None, typer.Option(help="end where the text has this; repeatable")]
+Priority = Annotated[
+    int | None, typer.Option(min=-1000, max=1000, help="lower goes first; default: 0")
+]
 Timeout = Annotated[float | None, typer.Option(help="seconds before the call is given up")]
 Json = Annotated[bool, typer.Option("--json", help="print every event as a JSON line")]
 

@@ -28,6 +28,14 @@ def serve(  # noqa: PLR0913 - one parameter per option of the command
     max_num_batched_tokens: given.MaxNumBatchedTokens = None,
     default_max_tokens: given.DefaultMaxTokens = None,
     scheduler: given.Scheduler = None,
+    warmup_shapes: given.WarmupShapes = None,
+    join: given.Join = None,
+    max_batch_tkv: given.MaxBatchTkv = None,
+    min_decode_rows: given.MinDecodeRows = None,
+    interleave: given.Interleave = None,
+    over_limit: given.OverLimit = None,
+    pause_order: given.PauseOrder = None,
+    prefix_caching: given.PrefixCaching = None,
     block_size: given.BlockSize = None,
     kv_cache_bytes: given.KvCacheBytes = None,
     kv_cache_share: given.KvCacheShare = None,
@@ -45,6 +53,14 @@ def serve(  # noqa: PLR0913 - one parameter per option of the command
     engine = _arguments(
         runner=runner,
         scheduler=scheduler,
+        warmup_shapes=warmup_shapes,
+        join=join,
+        max_batch_tkv=max_batch_tkv,
+        min_decode_rows=min_decode_rows,
+        interleave=interleave,
+        over_limit=over_limit,
+        pause_order=pause_order,
+        prefix_caching=prefix_caching,
         device=device,
         dtype=dtype,
         max_model_len=max_model_len,
@@ -107,4 +123,11 @@ def _plan(options: PlanOptions, engine: Sequence[str]) -> ServePlan:
 
 def _arguments(**options: object) -> Sequence[str]:
     """Options of the engine that were given; it knows the defaults and checks the values."""
-    return [f"--{name.replace('_', '-')}={v}" for name, v in options.items() if v is not None]
+    given_ones = ((name.replace("_", "-"), v) for name, v in options.items() if v is not None)
+    return [_argument(name, value) for name, value in given_ones]
+
+
+def _argument(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no-{name}"
+    return f"--{name}={value}"

@@ -5,11 +5,16 @@ from typing import Annotated
 
 import typer
 
-_MODEL, _BATCHES, _MEMORY, _SERVICE = "Model", "Batches", "Memory and compute", "Service"
+_MODEL, _BATCHES, _POLICY = "Model", "Batches", "Batching policy"
+_MEMORY, _SERVICE = "Memory and compute", "Service"
 
 
-def _option(text: str, group: str, *names: str) -> typer.models.OptionInfo:
-    made: typer.models.OptionInfo = typer.Option(*names, help=text, rich_help_panel=group)
+def _option(
+    text: str, group: str, *names: str, metavar: str | None = None
+) -> typer.models.OptionInfo:
+    made: typer.models.OptionInfo = typer.Option(
+        *names, help=text, rich_help_panel=group, metavar=metavar
+    )
     return made
 
 
@@ -21,11 +26,27 @@ Dtype = Annotated[str | None, _option("auto, float32, bfloat16 or float16", _MOD
 Runner = Annotated[str | None, _option("fms, or fake (no weights)", _MODEL)]
 MaxModelLen = Annotated[int | None, _option("longest prompt + output", _BATCHES)]
 MaxNumSeqs = Annotated[int | None, _option("most requests in one step", _BATCHES)]
-MaxNumBatchedTokens = Annotated[int | None, _option("most tokens in one step", _BATCHES)]
+MaxNumBatchedTokens = Annotated[
+    int | None, _option("most tokens in one step, or in a chunk", _BATCHES)
+]
 DefaultMaxTokens = Annotated[
     int | None, _option("cap on max_tokens where a request leaves it unset", _BATCHES)
 ]
-Scheduler = Annotated[str | None, _option("batching policy", _BATCHES)]
+Scheduler = Annotated[
+    str | None, _option("continuous, static, spyre_continuous or spyre_chunked", _BATCHES)
+]
+WarmupShapes = Annotated[
+    str | None, _option("static: prompt, new, batch: 64:20:4,128:20:2", _POLICY)
+]
+Join = Annotated[str | None, _option("spyre_continuous: wait or shift", _POLICY)]
+MaxBatchTkv = Annotated[int | None, _option("spyre_*: most of rows x KV length", _POLICY)]
+MinDecodeRows = Annotated[
+    int | None, _option("spyre_*: fewest rows of a decode; 2 for FP8", _POLICY)
+]
+Interleave = Annotated[bool | None, _option("spyre_chunked: decode between two chunks", _POLICY)]
+OverLimit = Annotated[str | None, _option("spyre_chunked: pause or look-ahead", _POLICY)]
+PauseOrder = Annotated[str | None, _option("spyre_chunked: fewest-first or most-first", _POLICY)]
+PrefixCaching = Annotated[bool | None, _option("spyre_chunked: reuse equal prompts", _POLICY)]
 BlockSize = Annotated[int | None, _option("tokens per KV block", _MEMORY)]
 KvCacheBytes = Annotated[int | None, _option("memory of the KV cache", _MEMORY)]
 KvCacheShare = Annotated[float | None, _option("the same as a share of the free memory", _MEMORY)]
@@ -33,12 +54,19 @@ Device = Annotated[str | None, _option("torch device", _MEMORY)]
 NumThreads = Annotated[int | None, _option("compute threads; default: cores - 1", _MEMORY)]
 Host = Annotated[str, _option("where the gateway listens", _SERVICE)]
 Port = Annotated[
-    int, typer.Option(min=1, max=65535, help="the gateway's port", rich_help_panel=_SERVICE)
+    int,
+    typer.Option(
+        min=1,
+        max=65535,
+        help="the gateway's port",
+        rich_help_panel=_SERVICE,
+        metavar="<int>",
+    ),
 ]
 InsecureBind = Annotated[
     bool, _option("allow plaintext beyond loopback", _SERVICE, "--insecure-bind")
 ]
-Grace = Annotated[float, _option("seconds for running requests at the end", _SERVICE)]
+Grace = Annotated[float, _option("seconds for running requests to end", _SERVICE)]
 StartupTimeout = Annotated[float, _option("seconds until ready at most", _SERVICE)]
 
 
@@ -51,5 +79,5 @@ class Level(Enum):
     ERROR = "error"
 
 
-LogLevel = Annotated[Level, _option("least severe log line shown", _SERVICE)]
+LogLevel = Annotated[Level, _option("debug, info, warning or error", _SERVICE, metavar="<level>")]
 LogJson = Annotated[bool, _option("log lines as JSON", _SERVICE, "--log-json")]

@@ -37,7 +37,7 @@ _STOPPING = (
     "include_stop_in_output",
 )
 _OUTPUT = ("skip_special_tokens", "token_details")
-_REQUEST = ("model", "request_id", "truncate_prompt_tokens")
+_REQUEST = ("model", "request_id", "truncate_prompt_tokens", "priority")
 _CLIENT = ("timeout_s",)
 _ROLES = {
     "system": common_chat_pb2.ROLE_SYSTEM,

@@ -25,5 +25,7 @@ class GenerateOptions(TypedDict, total=False):
     skip_special_tokens: bool
     token_details: bool
     truncate_prompt_tokens: int
+    priority: int
+    """-1000 to 1000, lower goes first; left out = 0."""
     timeout_s: float
     """Seconds after which the call ends DEADLINE_EXCEEDED; left out = the server's limit."""

@@ -48,6 +48,7 @@ _STOPPING: Mapping[str, Bounds] = {
     "max_tokens": Bounds(low=1, high=UINT32_MAX),
     "min_tokens": Bounds(low=0, high=UINT32_MAX),
 }
+_REQUEST: Mapping[str, Bounds] = {"priority": Bounds(low=-1000, high=1000)}
 
 # Fields that are not built yet, with the value that asks for nothing; None = only unset does.
 _UNBUILT_SAMPLING: Mapping[str, Any] = {
@@ -70,7 +71,6 @@ _UNBUILT_OUTPUT: Mapping[str, Any] = {
 }
 _UNBUILT_REQUEST: Mapping[str, Any] = {
     "guided": None,
-    "priority": 0,
     "adapter": None,
     "cache_salt": None,
     "tools": None,
@@ -93,6 +93,7 @@ def check_request(request: Message) -> None:
     _check_unbuilt(parts.sampling, _UNBUILT_SAMPLING, "sampling.")
     _check_unbuilt(parts.stopping, _UNBUILT_STOPPING, "stopping.")
     _check_unbuilt(parts.output, _UNBUILT_OUTPUT, "output.")
+    _check_bounds(request, _REQUEST, "")
     _check_bounds(parts.sampling, _SAMPLING, "sampling.")
     _check_bounds(parts.stopping, _STOPPING, "stopping.")
     _check_stops(parts.stopping)

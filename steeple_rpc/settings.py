@@ -143,5 +143,7 @@ def load_settings(settings: type[S], argv: list[str]) -> S:
 
 
 def _told(location: tuple[int | str, ...], message: str) -> str:
-    name = "--" + ".".join(map(str, location)).replace("_", "-")
-    return f"{name}: {message}"
+    """One fault; it has no location where several settings together are wrong."""
+    told = message.removeprefix("Value error, ")
+    name = ".".join(map(str, location)).replace("_", "-")
+    return f"--{name}: {told}" if name else told

@@ -12,7 +12,7 @@ import msgspec
 from engine_svc.core.batching import BatchingOptions
 from engine_svc.core.outputs import RequestOutput, SchedulerLoad
 from engine_svc.core.params import RequestId, SamplingParams, TokenId
-from engine_svc.core.request import RequestSpec
+from engine_svc.core.request_spec import RequestSpec
 from engine_svc.core.runner.fake_options import FakeOptions
 
 

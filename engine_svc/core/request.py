@@ -5,13 +5,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from engine_svc.core.kv_cache.prefix_index import PrefixKey
-from engine_svc.core.params import (
-    BlockId,
-    RequestId,
-    SamplingParams,
-    StoppingParams,
-    TokenId,
-)
+from engine_svc.core.params import BlockId, RequestId, TokenId
+from engine_svc.core.request_spec import RequestSpec
 
 
 class RequestStatus(Enum):
@@ -21,44 +16,6 @@ class RequestStatus(Enum):
     WAITING_FOR_GRAMMAR = auto()
     RUNNING = auto()
     FINISHED = auto()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestSpec:
-    """What was asked for; never changes."""
-
-    request_id: RequestId
-    prompt_token_ids: tuple[TokenId, ...]
-    """Never empty."""
-    prior_output_token_ids: tuple[TokenId, ...] = ()
-    """Output that an earlier engine produced; counts as output everywhere."""
-    sampling: SamplingParams
-    stopping: StoppingParams
-    output_index: int = 0
-    priority: int = 0
-    """Lower goes first."""
-    timeout_s: float | None = None
-    """How long the caller will wait from now on; None = for ever."""
-
-    @property
-    def num_prompt_tokens(self) -> int:
-        """Length of the prompt."""
-        return len(self.prompt_token_ids)
-
-    @property
-    def num_prefill_tokens(self) -> int:
-        """Tokens to compute before the first new one: the prompt and the prior output."""
-        return len(self.prompt_token_ids) + len(self.prior_output_token_ids)
-
-    @property
-    def num_new_tokens(self) -> int:
-        """Most tokens that are still to be produced."""
-        return self.stopping.max_tokens - len(self.prior_output_token_ids)
-
-    @property
-    def max_num_tokens(self) -> int:
-        """Longest that prompt and output together can become."""
-        return len(self.prompt_token_ids) + self.stopping.max_tokens
 
 
 @dataclass(slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from gateway.upstream_values import EngineFacts, EngineRequest, EngineUpdate
 from gateway.values import FinishReason
 from steeple.common.v1 import finish_reason_pb2, sampling_pb2
 from steeple.engine.v1 import engine_service_pb2_grpc, generate_pb2, info_pb2
+from steeple_rpc.errors import ServiceError
 
 LOST = "ENGINE_LOST"
 CALL_TIMEOUT_S = 5.0
@@ -43,11 +44,17 @@ class EngineClient:
             prompt_token_ids=request.prompt_token_ids,
             sampling=sampling_pb2.SamplingParams(**request.sampling),  # type: ignore[arg-type] # by name
             stopping=sampling_pb2.StoppingParams(**request.stopping),  # type: ignore[arg-type] # by name
+            priority=request.priority,
         )
         call = self._stub.Generate(message, timeout=timeout_s, metadata=correlation())
-        async with aclosing(stream(call, lost=LOST)) as responses:
-            async for response in responses:
-                yield _update(response)
+        try:
+            async with aclosing(stream(call, lost=LOST)) as responses:
+                async for response in responses:
+                    yield _update(response)
+        except ServiceError as error:
+            # The caller's contract has no ids of the engine's; the rest of it is the same.
+            error.field = "prompt" if error.field == "prompt_token_ids" else error.field
+            raise
 
 
 def _facts(info: info_pb2.GetEngineInfoResponse) -> EngineFacts:

@@ -97,6 +97,16 @@ def test_serve_tells_one_line_and_leaves_no_process() -> None:
     assert psutil.wait_procs(children, timeout=10)[1] == []
 
 
+def test_serve_takes_every_policy() -> None:
+    """Shapes on the command line bound what is served; the answer is the demo's."""
+    serving = Serving("--scheduler=static", "--warmup-shapes=64:20:4,128:20:2")
+    try:
+        assert "at most 4 requests of 148 tokens at once" in serving.line()
+        assert steeple("chat", "What is 2+2?", f"--target={serving.target}").stdout == "4\n"
+    finally:
+        serving.stop()
+
+
 def test_killing_serve_ends_its_services_too() -> None:
     """The services see their standard input end."""
     serving = Serving()
@@ -159,6 +169,17 @@ def test_a_refusal_is_typed_and_on_stderr(serving: Serving) -> None:
         (["--model=/nowhere/at/all"], "no model at /nowhere/at/all"),
         (["--max-model-len=4096"], "--max-model-len 4096 exceeds the model's context"),
         (["--host=0.0.0.0"], "--insecure-bind"),
+        (["--no-interleave"], "--interleave: the policy continuous does not read it"),
+        (["--scheduler=static", "--runner=fake"], "needs --warmup-shapes"),
+        (["--scheduler=static", "--warmup-shapes=64"], "is not prompt:new:batch"),
+        (
+            ["--scheduler=spyre_chunked", "--max-num-batched-tokens=100", "--runner=fake"],
+            "--max-num-batched-tokens 100: the length of a chunk must be a multiple of 64: take 64",
+        ),
+        (
+            ["--scheduler=spyre_continuous", "--max-num-seqs=1", "--min-decode-rows=2"],
+            "--max-num-seqs 1 is below --min-decode-rows 2: raise it",
+        ),
     ],
 )
 def test_what_cannot_be_served_is_told_in_one_line(arguments: list[str], told: str) -> None:

@@ -18,7 +18,7 @@ from engine_svc.core.outputs import (
     SchedulerSnapshot,
 )
 from engine_svc.core.params import RequestId
-from engine_svc.core.request import RequestSpec
+from engine_svc.core.request_spec import RequestSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

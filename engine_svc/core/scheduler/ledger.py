@@ -17,7 +17,8 @@ from engine_svc.core.outputs import (
     SchedulerOutput,
 )
 from engine_svc.core.params import RequestId, TokenId
-from engine_svc.core.request import Request, RequestSpec, RequestStatus
+from engine_svc.core.request import Request, RequestStatus
+from engine_svc.core.request_spec import RequestSpec
 from engine_svc.core.scheduler.queue import WaitingQueue
 
 EXPIRED = RowFault(reason="DEADLINE_EXPIRED", message="the deadline passed before it was computed")

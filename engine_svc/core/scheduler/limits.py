@@ -2,7 +2,7 @@
 
 from engine_svc.core.kv_cache.block_pool import BlockPool
 from engine_svc.core.outputs import SchedulerLoad
-from engine_svc.core.request import RequestSpec
+from engine_svc.core.request_spec import RequestSpec
 from engine_svc.core.scheduler.queue import WaitingQueue
 
 

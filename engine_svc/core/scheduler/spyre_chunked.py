@@ -31,7 +31,8 @@ from engine_svc.core.outputs import (
     SchedulerSnapshot,
 )
 from engine_svc.core.params import BlockId, RequestId
-from engine_svc.core.request import Request, RequestSpec
+from engine_svc.core.request import Request
+from engine_svc.core.request_spec import RequestSpec
 from engine_svc.core.scheduler.base import Bounds, Capacity, Fits, Later, Never, SchedulerConfig
 from engine_svc.core.scheduler.ledger import Ledger
 from engine_svc.core.scheduler.limits import beyond_context, load_of

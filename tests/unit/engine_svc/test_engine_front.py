@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,12 @@ from engine_svc.core.in_thread import InThreadCore
 from engine_svc.core.messages import CoreConfig
 from engine_svc.core.outputs import RequestOutput
 from engine_svc.core.params import FinishReason, RequestId
-from engine_svc.core.request import RequestSpec
+from engine_svc.core.request_spec import RequestSpec
 from engine_svc.core.runner.fake_options import FakeOptions
 from engine_svc.front import EngineFront, StartupRefused
 from steeple_rpc.errors import (
     AlreadyExists,
+    DeadlineExpired,
     EngineFault,
     InvalidRequest,
     Overloaded,
@@ -34,13 +36,17 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_front(
-    model_dir: Path, *, max_live: int = 8, startup_timeout_s: float = 30.0
+    model_dir: Path,
+    *,
+    max_num_seqs: int = 4,
+    max_num_waiting: int = 4,
+    startup_timeout_s: float = 30.0,
 ) -> EngineFront:
     """A front over a fake model on a thread."""
     config = CoreConfig(
         model_dir=str(model_dir),
         runner="fake",
-        max_num_seqs=4,
+        max_num_seqs=max_num_seqs,
         max_num_batched_tokens=8,
         block_size=4,
         fake=FakeOptions(fault_token_id=BAD, raise_token_id=CRASH),
@@ -49,7 +55,7 @@ def make_front(
         InThreadCore,
         config,
         environment={},
-        max_live=max_live,
+        max_num_waiting=max_num_waiting,
         startup_timeout_s=startup_timeout_s,
         clock=time.monotonic,
     )
@@ -118,7 +124,7 @@ async def test_a_live_id_is_not_taken_twice(front: EngineFront) -> None:
 
 async def test_more_than_the_bound_is_refused_with_a_time_to_retry(model_dir: Path) -> None:
     """QUEUE_FULL names count and limit."""
-    front = make_front(model_dir, max_live=1)
+    front = make_front(model_dir, max_num_seqs=1, max_num_waiting=0)
     async with running(front):
         front.submit(request_spec("a", (5, 6), 30))
         with pytest.raises(Overloaded, match="limit is 1") as refusal:
@@ -174,8 +180,24 @@ async def test_a_step_that_raises_fails_its_requests_and_the_engine_goes_on(
 
 async def test_what_never_fits_is_refused_by_the_core_too(front: EngineFront) -> None:
     """The core trusts nobody: the reason names the limit."""
-    with pytest.raises(InvalidRequest, match="context of 128"):
+    with pytest.raises(InvalidRequest, match="context of 128") as refusal:
         await tokens_of(front, request_spec("a", (5,), 10_000))
+    assert (refusal.value.reason, refusal.value.field) == (
+        "REQUEST_NEVER_FITS",
+        "stopping.max_tokens",
+    )
+
+
+async def test_a_deadline_that_passes_while_it_waits_is_told_as_one(
+    front: EngineFront,
+) -> None:
+    """All seats are taken: it never starts, and the others go on."""
+    seated = [front.submit(request_spec(f"s{i}", (5, 6), 60)) for i in range(4)]
+    late = front.submit(replace(request_spec("late", (7,), 2), timeout_s=0.0))
+    with pytest.raises(DeadlineExpired):
+        await collect(late)
+    for outbox in seated:
+        assert len([t for o in await collect(outbox) for t in o.token_ids]) == 60
 
 
 async def test_a_starting_and_a_draining_engine_refuse(model_dir: Path) -> None:

@@ -4,34 +4,13 @@ from typing import Any
 
 import pytest
 
-from engine_svc.core.batching import BatchingOptions
-from engine_svc.core.messages import EngineInfo
 from engine_svc.core.params import SamplingParams
 from engine_svc.validation import EngineLimits, to_spec
 from steeple.engine.v1.generate_pb2 import GenerateRequest
 from steeple_rpc.errors import InvalidRequest, NotFound, ServiceError, Unsupported
+from tests.support.engine_infos import engine_info
 
-INFO = EngineInfo(
-    architecture="GraniteForCausalLM",
-    model_fingerprint="m",
-    tokenizer_fingerprint="t",
-    vocab_size=100,
-    max_model_len=32,
-    dtype="float32",
-    device="cpu",
-    runner="fake",
-    scheduler="continuous",
-    max_num_seqs=4,
-    max_num_batched_tokens=8,
-    batching=BatchingOptions(),
-    default_sampling=SamplingParams(temperature=0.7, top_p=0.9),
-    eos_token_ids=(0, 3),
-    block_size=4,
-    num_blocks=32,
-    weights_bytes=1,
-    kv_cache_bytes=1,
-)
-LIMITS = EngineLimits(model="demo", default_max_tokens=10, info=INFO)
+LIMITS = EngineLimits(model="demo", default_max_tokens=10, info=engine_info())
 
 
 def request(**fields: Any) -> GenerateRequest:
@@ -68,6 +47,21 @@ def test_an_unset_max_tokens_never_exceeds_the_context() -> None:
     assert to_spec(request(stopping={"min_tokens": 20}), LIMITS).stopping.max_tokens == 20
 
 
+def test_priority_and_patience_reach_the_core() -> None:
+    """Both are the scheduler's to honour; unset they ask for nothing."""
+    spec = to_spec(request(priority=-7), LIMITS, timeout_s=1.5)
+    assert (spec.priority, spec.timeout_s) == (-7, 1.5)
+    bare = to_spec(request(), LIMITS)
+    assert (bare.priority, bare.timeout_s) == (0, None)
+
+
+def test_prior_output_counts_within_max_tokens() -> None:
+    """An answer that goes on elsewhere may become as long as it might have here."""
+    going_on = {"prompt_token_ids": [1] * 20, "prior_output_token_ids": [2] * 4}
+    assert to_spec(request(**going_on, stopping={"max_tokens": 12}), LIMITS)
+    assert refusal(**going_on, stopping={"max_tokens": 13}).field == "stopping.max_tokens"
+
+
 def test_ignored_end_tokens_are_no_end_tokens() -> None:
     """The request's own still are."""
     spec = to_spec(request(stopping={"ignore_eos": True, "stop_token_ids": [9]}), LIMITS)
@@ -88,7 +82,9 @@ def test_ignored_end_tokens_are_no_end_tokens() -> None:
         ({"stopping": {"stop_token_ids": [500]}}, InvalidRequest, "stopping.stop_token_ids[0]", ""),
         ({"sampling": {}}, InvalidRequest, "sampling.seed", ""),
         ({"sampling": {"top_p": 0.0, "seed": 1}}, InvalidRequest, "sampling.top_p", "above 0"),
-        ({"priority": 3}, Unsupported, "priority", ""),
+        ({"adapter": "x"}, Unsupported, "adapter", ""),
+        ({"priority": 1001}, InvalidRequest, "priority", "-1000 to 1000"),
+        ({"stopping": {"min_tokens": 31}}, InvalidRequest, "stopping.min_tokens", "30"),
         (
             {"prior_output_token_ids": [1, 2], "stopping": {"max_tokens": 2}},
             InvalidRequest,

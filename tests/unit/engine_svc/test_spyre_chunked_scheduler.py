@@ -8,7 +8,7 @@ from engine_svc.core.batching import BatchingOptions, OverLimit
 from engine_svc.core.errors import StartupError
 from engine_svc.core.outputs import NO_SLOT, RowFault, RunnerOutput
 from engine_svc.core.params import RequestId
-from engine_svc.core.request import RequestSpec
+from engine_svc.core.request_spec import RequestSpec
 from engine_svc.core.scheduler.base import Bounds, Fits, Later, Never
 from engine_svc.core.scheduler.spyre_chunked import MAX_OVERTAKEN, SpyreChunkedScheduler
 from tests.support.driving import (

@@ -43,6 +43,7 @@ def test_what_is_unset_stays_unset() -> None:
     assert request.skip_special_tokens is True
     assert request.include_stop_in_output is False
     assert request.token_details is False
+    assert request.priority == 0
 
 
 def test_a_missing_seed_and_id_are_drawn_anew_each_time() -> None:
@@ -73,11 +74,12 @@ def test_every_option_arrives() -> None:
     message.stopping.include_stop_in_output = True
     message.output.token_details = True
     message.truncate_prompt_tokens = 5
+    message.priority = -3
     request = convert.from_generate(message)
     assert (request.request_id, request.model) == ("r", "m")
     assert request.prompt == TokenPrompt((1, 2))
     assert (request.max_tokens, request.min_tokens, request.stop) == (4, 2, ("x",))
-    assert request.truncate_prompt_tokens == 5
+    assert (request.truncate_prompt_tokens, request.priority) == (5, -3)
     assert request.include_stop_in_output
     assert request.token_details
     assert "stop" not in request.stopping

@@ -87,11 +87,13 @@ async def test_ids_go_in_and_text_comes_out_until_the_end() -> None:
 async def test_the_engine_gets_ids_and_no_stop_strings() -> None:
     engine, detokenizer = FakeEngine([first(), ended(0, 5)]), FakeDetokenizer()
     stopping = {"max_tokens": 4}
-    await all_of(signals(engine, detokenizer, stopping=stopping, stop=("x",), min_tokens=2))
+    await all_of(
+        signals(engine, detokenizer, stopping=stopping, stop=("x",), min_tokens=2, priority=4)
+    )
     (request,) = engine.requests
     assert request.prompt_token_ids == PROMPT.token_ids
     assert (request.model, request.sampling, request.stopping) == (MODEL, {"seed": 7}, stopping)
-    assert engine.timeouts == [LONG_S]
+    assert (request.priority, engine.timeouts) == (4, [LONG_S])
     (session,) = detokenizer.sessions
     assert session.options.prompt_tail_ids == (11, 12)
     assert (session.options.stop, session.options.min_tokens) == (("x",), 2)

@@ -20,6 +20,7 @@ from steeple_rpc.context import Context, RpcContext, current_rpc, enter_rpc
 from steeple_rpc.errors import (
     DeadlineExpired,
     EngineFault,
+    InvalidRequest,
     Overloaded,
     ServiceError,
     Unavailable,
@@ -34,6 +35,7 @@ REQUEST = EngineRequest(
     prompt_token_ids=(1, 2),
     sampling={"seed": 7, "temperature": 0.0},
     stopping={"max_tokens": 4, "stop_token_ids": (9,)},
+    priority=-2,
 )
 INFO = info_pb2.GetEngineInfoResponse(
     instance_id="i",
@@ -130,6 +132,7 @@ async def test_a_request_travels_whole(engine: EngineClient, engines: Engines) -
     assert list(request.prompt_token_ids) == [1, 2]
     assert request.sampling == sampling_pb2.SamplingParams(seed=7, temperature=0.0)
     assert request.stopping == sampling_pb2.StoppingParams(max_tokens=4, stop_token_ids=[9])
+    assert request.priority == -2
 
 
 async def test_an_engines_messages_become_updates(engine: EngineClient, engines: Engines) -> None:
@@ -190,6 +193,15 @@ async def test_an_engines_own_refusal_is_told_as_it_is(
     error = await refusal(updates_of(engine))
     assert isinstance(error, Overloaded)
     assert vars(error) == vars(engines.error)
+
+
+async def test_an_engines_refusal_names_the_field_as_the_caller_knows_it(
+    engine: EngineClient, engines: Engines
+) -> None:
+    """Only a policy knows some limits; the engine's own field is in nobody else's contract."""
+    engines.error = InvalidRequest("long", reason="PROMPT_TOO_LONG", field="prompt_token_ids")
+    error = await refusal(updates_of(engine))
+    assert (error.reason, error.field) == ("PROMPT_TOO_LONG", "prompt")
 
 
 async def test_a_fault_inside_the_engine_is_ours_to_the_caller(

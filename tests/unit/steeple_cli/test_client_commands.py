@@ -91,10 +91,11 @@ async def test_options_reach_the_request(
     await steeple(
         command,
         *("x", "--model=m", "--max-tokens=5", "--temperature=0", "--top-k=3"),
-        *("--top-p=0.5", "--seed=0", "--stop=a", "--stop=b"),
+        *("--top-p=0.5", "--seed=0", "--stop=a", "--stop=b", "--priority=-5"),
     )
     (request,) = script.requests
     assert (request.model, request.stopping.max_tokens) == ("m", 5)
+    assert request.priority == -5
     assert (request.sampling.top_k, request.sampling.top_p) == (3, 0.5)
     assert request.sampling.HasField("seed")
     assert request.sampling.HasField("temperature")

@@ -227,13 +227,16 @@ async def test_only_given_options_are_sent(calls: Calls, script: ScriptedInferen
         skip_special_tokens=False,
         token_details=True,
         truncate_prompt_tokens=7,
+        priority=-1,
     )
     bare, full = script.requests
     for part in ("sampling", "stopping", "output"):
         assert getattr(bare, part).ListFields() == []
     assert not bare.HasField("model")
     assert not bare.HasField("request_id")
+    assert not bare.HasField("priority")
     assert (full.model, full.request_id, full.truncate_prompt_tokens) == ("m", "r", 7)
+    assert full.priority == -1
     assert full.sampling.HasField("temperature")
     assert full.sampling.HasField("seed")
     assert (full.stopping.max_tokens, list(full.stopping.stop)) == (5, ["a", "b"])

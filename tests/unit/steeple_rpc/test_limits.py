@@ -37,7 +37,7 @@ GOOD: dict[str, list[Any]] = {
     "output.best_of": [1],
     "output.skip_special_tokens": [False, True],
     "output.token_details": [False, True],
-    "priority": [0],
+    "priority": [-1000, 0, 1000],
 }
 OUT_OF_BOUNDS: dict[str, list[Any]] = {
     "sampling.temperature": [-SMALLEST, -1.0, 100.1, INF, -INF, NAN],
@@ -47,6 +47,7 @@ OUT_OF_BOUNDS: dict[str, list[Any]] = {
     "stopping.max_tokens": [0],
     "stopping.stop": [[""], ["x" * 257], ["é" * 129], ["x", ""], ["x"] * 9],
     "stopping.stop_token_ids": [[1] * 65],
+    "priority": [-1001, 1001, (1 << 31) - 1, -(1 << 31)],
 }
 UNBUILT: dict[str, list[Any]] = {
     "sampling.typical_p": [0.9, 0.0, NAN],
@@ -71,7 +72,6 @@ UNBUILT: dict[str, list[Any]] = {
         sampling_pb2.GuidedParams(json_object=False),
         sampling_pb2.GuidedParams(regex="("),
     ],
-    "priority": [1, -1],
     "adapter": ["", "x"],
     "cache_salt": ["", "x"],
 }

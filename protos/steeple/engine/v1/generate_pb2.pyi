@@ -45,7 +45,7 @@ class GenerateRequest(_message.Message):
     output_index: _builtins.int
     """Which of the request's outputs this is, from 0: outputs of one seed differ by it."""
     priority: _builtins.int
-    """Lower goes first. Default 0."""
+    """-1000 to 1000, lower goes first. Default 0."""
     adapter: _builtins.str
     """Unset = none."""
     cache_salt: _builtins.str

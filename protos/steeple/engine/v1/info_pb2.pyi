@@ -320,19 +320,23 @@ class SpyreContinuousGeometry(_message.Message):
 
     MAX_BATCH_TKV_FIELD_NUMBER: _builtins.int
     JOIN_FIELD_NUMBER: _builtins.int
+    MIN_DECODE_ROWS_FIELD_NUMBER: _builtins.int
     max_batch_tkv: _builtins.int
     """Most of rows times KV length in a step."""
     join: _builtins.str
     """How a prompt longer than the batch joins: "wait" or "shift"."""
+    min_decode_rows: _builtins.int
+    """Fewest rows of a decode; a smaller batch is filled up with copies."""
     def __init__(
         self,
         *,
         max_batch_tkv: _builtins.int = ...,
         join: _builtins.str = ...,
+        min_decode_rows: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["join", b"join", "max_batch_tkv", b"max_batch_tkv"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["join", b"join", "max_batch_tkv", b"max_batch_tkv", "min_decode_rows", b"min_decode_rows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -347,21 +351,37 @@ class SpyreChunkedGeometry(_message.Message):
     CHUNK_LEN_FIELD_NUMBER: _builtins.int
     MAX_BATCH_TKV_FIELD_NUMBER: _builtins.int
     INTERLEAVE_FIELD_NUMBER: _builtins.int
+    OVER_LIMIT_FIELD_NUMBER: _builtins.int
+    PAUSE_ORDER_FIELD_NUMBER: _builtins.int
+    PREFIX_CACHING_FIELD_NUMBER: _builtins.int
+    MIN_DECODE_ROWS_FIELD_NUMBER: _builtins.int
     chunk_len: _builtins.int
     max_batch_tkv: _builtins.int
     """Most of rows times KV length in a step."""
     interleave: _builtins.bool
     """A decode step between two chunks."""
+    over_limit: _builtins.str
+    """How the limit is kept: "pause" or "look-ahead"."""
+    pause_order: _builtins.str
+    """With "pause": who decodes first, "fewest-first" or "most-first"."""
+    prefix_caching: _builtins.bool
+    """Prompts reuse the blocks of earlier ones."""
+    min_decode_rows: _builtins.int
+    """Fewest rows of a decode; a smaller batch is filled up with copies."""
     def __init__(
         self,
         *,
         chunk_len: _builtins.int = ...,
         max_batch_tkv: _builtins.int = ...,
         interleave: _builtins.bool = ...,
+        over_limit: _builtins.str = ...,
+        pause_order: _builtins.str = ...,
+        prefix_caching: _builtins.bool = ...,
+        min_decode_rows: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk_len", b"chunk_len", "interleave", b"interleave", "max_batch_tkv", b"max_batch_tkv"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk_len", b"chunk_len", "interleave", b"interleave", "max_batch_tkv", b"max_batch_tkv", "min_decode_rows", b"min_decode_rows", "over_limit", b"over_limit", "pause_order", b"pause_order", "prefix_caching", b"prefix_caching"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

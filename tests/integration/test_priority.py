@@ -1,0 +1,57 @@
+"""A caller's priority reaches the engine's queue through gateway and front."""
+
+import contextlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from steeple.engine.v1 import engine_service_pb2_grpc, info_pb2
+from steeple_client import Client, Event
+from steeple_rpc.errors import InvalidRequest
+from tests.support.waiting import eventually
+
+Stub = engine_service_pb2_grpc.EngineServiceStub
+NUM_SEATS = 8
+
+
+def num_waiting(stub: Stub) -> int:
+    """How many requests wait at the engine."""
+    return stub.GetLoad(info_pb2.GetLoadRequest(), timeout=10).num_waiting
+
+
+def test_the_urgent_request_gets_the_seat_that_becomes_free(
+    client: Client, engine_stub: Stub
+) -> None:
+    """It came last; the other one goes on waiting until there is a second seat."""
+
+    def stream(priority: int) -> Iterator[Event]:
+        return iter(client.generate_stream("hello world", max_tokens=900, priority=priority))
+
+    with contextlib.ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(2))
+        streams = [stream(0) for _ in range(NUM_SEATS)] + [stream(5), stream(-5)]
+        for one in streams:
+            stack.callback(one.close)  # type: ignore[attr-defined] # a generator
+        *seats, patient, urgent = streams
+        for seat in seats:
+            next(seat)
+        patient_started = pool.submit(next, patient)
+        eventually(lambda: num_waiting(engine_stub) == 1)
+        urgent_started = pool.submit(next, urgent)
+        eventually(lambda: num_waiting(engine_stub) == 2)
+        seats[0].close()  # type: ignore[attr-defined] # a generator
+        urgent_started.result(timeout=30)
+        assert num_waiting(engine_stub) == 1
+        assert not patient_started.done()
+        seats[1].close()  # type: ignore[attr-defined] # a generator
+        patient_started.result(timeout=30)
+    eventually(lambda: num_waiting(engine_stub) == 0)
+
+
+@pytest.mark.parametrize("priority", [-1001, 1001])
+def test_a_priority_out_of_its_bounds_is_refused(client: Client, priority: int) -> None:
+    """With the field, its bounds and the value."""
+    with pytest.raises(InvalidRequest, match=f"-1000 to 1000; it is {priority}") as caught:
+        client.generate("hello", max_tokens=1, priority=priority)
+    assert caught.value.field == "priority"
