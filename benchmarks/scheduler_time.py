@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from engine_svc.core.batching import BatchingOptions, OverLimit, WarmupShape
 from engine_svc.core.outputs import RunnerOutput, SchedulerOutput
 from engine_svc.core.params import RequestId, SamplingParams, StoppingParams
-from engine_svc.core.request import RequestSpec
+from engine_svc.core.request_spec import RequestSpec
 from engine_svc.core.scheduler.base import Bounds, Scheduler, SchedulerConfig
 from engine_svc.core.scheduler.registry import SCHEDULERS
 

@@ -15,7 +15,7 @@ from contextlib import aclosing
 
 from engine_svc.core.messages import AddRequest, CoreConfig, Ready, StepOutputs
 from engine_svc.core.params import RequestId, SamplingParams, StoppingParams
-from engine_svc.core.request import RequestSpec
+from engine_svc.core.request_spec import RequestSpec
 from engine_svc.core.threads import available_cores, default_num_threads, thread_environment
 from engine_svc.core_process import CoreProcess
 from steeple_cli.console import ServeConsole

@@ -1,4 +1,4 @@
-"""`steeple serve | demo | wait | generate | chat`."""
+"""`steeple serve | plan | demo | wait | generate | chat`."""
 
 import sys
 
@@ -7,6 +7,7 @@ import typer
 from steeple_cli.chat import chat
 from steeple_cli.demo import demo
 from steeple_cli.generate import generate
+from steeple_cli.plan import plan
 from steeple_cli.serve import serve
 from steeple_cli.wait import wait
 
@@ -17,7 +18,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (serve, demo, wait, generate, chat):
+for command in (serve, plan, demo, wait, generate, chat):
     app.command()(command)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine_svc.core.params import RequestId, SamplingParams, StoppingParams
-from engine_svc.core.request import RequestSpec
+from engine_svc.core.request_spec import RequestSpec
 from engine_svc.core.scheduler.base import Never
 from tests.support.trace_replay import Replay
 from tests.support.traces import Trace, UnknownTrace, make_scheduler, read_traces

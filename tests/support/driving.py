@@ -4,7 +4,7 @@ from itertools import count
 
 from engine_svc.core.batching import BatchingOptions
 from engine_svc.core.outputs import PaddedPaged, SchedulerOutput
-from engine_svc.core.request import RequestSpec
+from engine_svc.core.request_spec import RequestSpec
 from engine_svc.core.scheduler.base import Scheduler, SchedulerConfig
 from tests.support.requests import answered, request_spec
 

@@ -2,7 +2,7 @@
 
 from engine_svc.core.outputs import RunnerOutput, SchedulerOutput
 from engine_svc.core.params import RequestId, SamplingParams, StoppingParams
-from engine_svc.core.request import RequestSpec
+from engine_svc.core.request_spec import RequestSpec
 from engine_svc.core.scheduler.base import SchedulerConfig
 
 GREEDY = SamplingParams(temperature=0.0)

@@ -18,7 +18,7 @@ from engine_svc.core.outputs import (
     StaticShape,
 )
 from engine_svc.core.params import RequestId, SamplingParams, StoppingParams
-from engine_svc.core.request import RequestSpec
+from engine_svc.core.request_spec import RequestSpec
 from engine_svc.core.runner.fake import FakeRunner
 from engine_svc.core.runner.fake_options import FakeOptions
 from tests.support.traces import Arrival, Row, Trace, UnknownTrace, make_scheduler

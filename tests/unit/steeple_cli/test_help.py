@@ -7,7 +7,7 @@ from steeple_cli.__main__ import app
 
 MAX_LINES = 48
 MAX_COLUMNS = 100
-COMMANDS = ["serve", "demo", "wait", "generate", "chat"]
+COMMANDS = ["serve", "plan", "demo", "wait", "generate", "chat"]
 
 
 @pytest.fixture

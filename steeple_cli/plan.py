@@ -1,0 +1,114 @@
+"""`steeple plan`: what batching policies would do with a workload, without a model."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import typer
+
+from steeple_cli import plan_options as given
+from steeple_cli import serve_options as served
+from steeple_cli.child import USAGE_ERROR
+from steeple_cli.planning.compare import Comparison, Outcome, compare
+from steeple_cli.planning.counts import checked_count
+from steeple_cli.planning.errors import PlanRefused
+from steeple_cli.planning.given_policy import GivenPolicy
+from steeple_cli.planning.given_workload import GivenWorkload
+from steeple_cli.planning.step_time import StepTime
+from steeple_cli.planning.timeline import draw_timeline
+from steeple_cli.planning.told import as_json, as_text
+
+DEFAULT_TRACE_ROWS = 20
+_MAX_DIGITS = 7
+_TIME = StepTime()
+_Given = TypeVar("_Given", GivenPolicy, GivenWorkload, StepTime)
+
+
+def plan(  # noqa: PLR0913 - one parameter per option of the command
+    *,
+    scheduler: given.Scheduler = None,
+    max_model_len: served.MaxModelLen = None,
+    max_num_seqs: served.MaxNumSeqs = None,
+    max_num_batched_tokens: served.MaxNumBatchedTokens = None,
+    block_size: given.BlockSize = None,
+    num_blocks: given.NumBlocks = None,
+    warmup_shapes: served.WarmupShapes = None,
+    join: served.Join = None,
+    max_batch_tkv: served.MaxBatchTkv = None,
+    min_decode_rows: served.MinDecodeRows = None,
+    interleave: served.Interleave = None,
+    over_limit: served.OverLimit = None,
+    pause_order: served.PauseOrder = None,
+    prefix_caching: served.PrefixCaching = None,
+    requests_file: given.RequestsFile = None,
+    requests: given.Requests = None,
+    rate: given.Rate = None,
+    prompt_lens: given.PromptLens = None,
+    output_lens: given.OutputLens = None,
+    max_tokens: given.MaxTokens = None,
+    seed: given.Seed = None,
+    base_ms: given.StepBaseMs = _TIME.base_ms,
+    prefill_us_per_token: given.PrefillUsPerToken = _TIME.prefill_us_per_token,
+    decode_us_per_row: given.DecodeUsPerRow = _TIME.decode_us_per_row,
+    kv_ns_per_token: given.KvNsPerToken = _TIME.kv_ns_per_token,
+    trace: given.Trace = None,
+    timeline: given.Timeline = None,
+    as_json_: given.Json = False,
+) -> None:
+    """Simulate batching policies on a workload: steps, latencies, padding, pauses."""
+    options = locals()  # all of the above, by name
+    try:
+        policy = _filled(GivenPolicy, options)
+        workload = _filled(GivenWorkload, options)
+        step_time = _filled(StepTime, options)
+        wanted = _comparison(policy, workload, step_time, trace)
+        outcomes = compare(wanted)
+        if timeline is not None:
+            _draw(timeline, wanted, outcomes)
+    except PlanRefused as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise typer.Exit(USAGE_ERROR) from None
+    sys.stdout.write(as_json(wanted, outcomes) if as_json_ else as_text(outcomes))
+
+
+def _filled(kind: type[_Given], options: Mapping[str, Any]) -> _Given:
+    """A `kind` from the options that bear the names of its fields."""
+    return kind(**{field.name: options[field.name] for field in fields(kind)})
+
+
+def _comparison(
+    policy: GivenPolicy, workload: GivenWorkload, step_time: StepTime, trace: str | None
+) -> Comparison:
+    return Comparison(
+        policies=policy.policies,
+        bounds=policy.bounds(),
+        num_blocks=policy.num_blocks,
+        workload=workload.workload(),
+        step_time=step_time,
+        max_trace_rows=_trace_rows(trace, policy.policies),
+    )
+
+
+def _trace_rows(given_text: str | None, policies: Sequence[str]) -> int | None:
+    """How many rows to keep; None = all. Where policies are compared, none unless asked for."""
+    match given_text:
+        case None:
+            return DEFAULT_TRACE_ROWS if len(policies) == 1 else 0
+        case "all":
+            return None
+        case "none":
+            return 0
+        case text if text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS:
+            return checked_count("--trace", int(text))
+        case text:
+            raise PlanRefused(f"--trace is a number from 1 up, all or none; it is {text!r}")
+
+
+def _draw(path: Path, wanted: Comparison, outcomes: Sequence[Outcome]) -> None:
+    draw_timeline(
+        path,
+        {outcome.policy: outcome.simulation.requests for outcome in outcomes},
+        [request.request_id for request in wanted.workload],
+    )
