@@ -161,14 +161,45 @@ def test_looking_ahead_keeps_out_whoever_could_exceed_the_volume() -> None:
 
 def test_a_request_is_overtaken_only_so_often() -> None:
     """Then everybody waits until it fits."""
-    policy = limited(2 * 256 - 1, over_limit=OverLimit.LOOK_AHEAD)
-    policy.add_request(distinct("a", 60, 60), 0.0)
+    policy = limited(2 * 320, over_limit=OverLimit.LOOK_AHEAD)
+    policy.add_request(distinct("a", 60, 250), 0.0)
     step_of(policy)
-    policy.add_request(distinct("big", 128, 200), 0.0)
+    policy.add_request(distinct("big", 128, 300), 0.0)
     for index in range(MAX_OVERTAKEN + 20):
         policy.add_request(distinct(f"s{index}", 10, 1), 0.0)
     order = [name for step in drained(policy) for name in told(step) if name.endswith("!")]
-    assert 0 < order.index("big!") <= MAX_OVERTAKEN
+    assert order.index("big!") == MAX_OVERTAKEN
+
+
+@pytest.mark.parametrize(("interleave", "num_chunks"), [(True, 1), (False, 0)])
+def test_the_volume_is_checked_before_the_last_chunk(*, interleave: bool, num_chunks: int) -> None:
+    """Interleaved: the chunks before it are computed meanwhile. Straight: before the first."""
+    policy = limited(2 * 320 - 1, over_limit=OverLimit.LOOK_AHEAD, interleave=interleave)
+    policy.add_request(distinct("a", 60, 30), 0.0)
+    step_of(policy)
+    policy.add_request(distinct("long", 200, 310), 0.0)
+    seen: list[str] = []
+    while "a" in policy.snapshot().running:
+        seen += told(step_of(policy))
+    assert seen.count("long!") == num_chunks
+    assert told(step_of(policy)) == ["long!"]
+
+
+def test_geometry_of_chunks_and_of_decodes() -> None:
+    """Whole chunks, the padding of the whole prompt, the length that the chunk reaches."""
+    policy = policy_of()
+    policy.add_request(distinct("a", 150, 3), 0.0)
+    policy.add_request(distinct("b", 20, 3), 0.0)
+    layouts = [padded(step_of(policy)) for _ in range(5)]
+    told_ = [(x.tkv, x.left_pads, x.query_len, x.num_rows) for x in layouts]
+    assert told_ == [
+        (128, (64,), 128, 1),
+        (256, (64,), 128, 1),
+        (151, (0,), 1, 1),
+        (128, (64,), 128, 1),
+        (152, (128, 0), 1, 2),
+    ]
+    assert layouts[4].write_blocks == ()
 
 
 def shared(name: str, prompt_len: int, max_tokens: int, *, own_from: int = 1 << 20) -> RequestSpec:

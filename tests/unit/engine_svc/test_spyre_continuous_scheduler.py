@@ -160,6 +160,27 @@ def test_the_lone_tail_of_a_new_row_is_within_the_limit_too() -> None:
         assert padded(step).num_rows * padded(step).tkv <= 280
 
 
+@pytest.mark.parametrize(("limit", "next_step"), [(2 * 136, ["b!"]), (2 * 136 - 1, ["a"])])
+def test_the_volume_has_its_border(limit: int, next_step: list[str]) -> None:
+    """At 128: a ends with 9 decodes left at 136; b later, alone."""
+    policy = policy_of(options=BatchingOptions(max_batch_tkv=limit))
+    policy.add_request(distinct("a", 100, 10), 0.0)
+    step_of(policy)
+    policy.add_request(distinct("b", 100, 9), 0.0)
+    assert told(step_of(policy)) == next_step
+
+
+@pytest.mark.parametrize(("limit", "next_step"), [(2 * 136, ["b!"]), (2 * 136 - 1, ["a"])])
+def test_copies_count_in_the_volume(limit: int, next_step: list[str]) -> None:
+    """With at least two rows, the lone tail of a row counts twice."""
+    options = BatchingOptions(max_batch_tkv=limit, min_decode_rows=2)
+    policy = policy_of(options=options)
+    policy.add_request(distinct("a", 128, 2), 0.0)
+    step_of(policy)
+    policy.add_request(distinct("b", 128, 9), 0.0)
+    assert told(step_of(policy)) == next_step
+
+
 def test_copies_of_rows_count_and_are_told() -> None:
     """FP8 models decode at least two rows."""
     policy = policy_of(options=BatchingOptions(min_decode_rows=2))
