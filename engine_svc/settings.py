@@ -16,7 +16,6 @@ from steeple_rpc.settings import ServiceSettings
 DEFAULT_NUM_SEQS = 32
 DEFAULT_NUM_BATCHED_TOKENS = 512
 
-Policy = Literal["continuous", "static", "spyre_continuous", "spyre_chunked"]
 Count = Annotated[int, Field(ge=1, le=1 << 20)]
 Volume = Annotated[int, Field(ge=1, le=1 << 40)]
 Share = Annotated[float, Field(gt=0, le=0.95)]
@@ -36,7 +35,11 @@ class EngineSettings(ServiceSettings):
         default=None, description="name on the wire; default: the directory's"
     )
     runner: Literal["fms", "fake"] = Field(default="fms", description="what runs the model")
-    scheduler: Policy = Field(default="continuous", description="batching policy")
+    # Which names there are is known to the core, which refuses others when it starts.
+    scheduler: str = Field(
+        default="continuous",
+        description="batching policy: continuous, static, spyre_continuous or spyre_chunked",
+    )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto", description="number format of weights and KV cache"
     )

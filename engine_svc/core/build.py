@@ -11,7 +11,7 @@ from engine_svc.core.models.description import ModelDescription, read_descriptio
 from engine_svc.core.runner.base import ModelRunner, Progress, RunnerInfo
 from engine_svc.core.runner.registry import RUNNERS
 from engine_svc.core.scheduler.base import Bounds, Scheduler, SchedulerConfig
-from engine_svc.core.scheduler.registry import SCHEDULERS
+from engine_svc.core.scheduler.registry import scheduler_factory
 from steeple_rpc.fingerprint import tokenizer_fingerprint
 from steeple_rpc.telemetry import logger
 
@@ -31,13 +31,15 @@ def build_core(config: CoreConfig, progress: Progress) -> BuiltCore:
     Raises:
         StartupError: the model cannot be served within the bounds given.
     """
+    factory = scheduler_factory(config.scheduler)
     description = read_description(Path(config.model_dir))
     runner = RUNNERS[config.runner](config, description)
     runner.load(progress)
-    bounds = SCHEDULERS[config.scheduler].settle(_wanted(config, description))
+    bounds = factory.settle(_wanted(config, description))
     plan = _plan(config, bounds, runner.info())
     # Before the warm-up, which takes long: what cannot be served is refused now.
-    scheduler = _scheduler(config, bounds, plan, runner.info())
+    scheduler = factory(_scheduler_config(bounds, plan))
+    _check_layouts(config, scheduler, runner.info())
     progress("warming up", 0, 1)
     runner.warm_up(num_blocks=plan.num_blocks, block_size=plan.block_size)
     progress("warming up", 1, 1)
@@ -83,23 +85,23 @@ def _plan(config: CoreConfig, bounds: Bounds, info: RunnerInfo) -> MemoryPlan:
     return plan
 
 
-def _scheduler(config: CoreConfig, bounds: Bounds, plan: MemoryPlan, info: RunnerInfo) -> Scheduler:
-    scheduler = SCHEDULERS[config.scheduler](
-        SchedulerConfig(
-            num_blocks=plan.num_blocks,
-            block_size=plan.block_size,
-            max_model_len=plan.max_model_len,
-            max_num_seqs=bounds.max_num_seqs,
-            max_num_batched_tokens=bounds.max_num_batched_tokens,
-            options=bounds.options,
-        )
+def _scheduler_config(bounds: Bounds, plan: MemoryPlan) -> SchedulerConfig:
+    return SchedulerConfig(
+        num_blocks=plan.num_blocks,
+        block_size=plan.block_size,
+        max_model_len=plan.max_model_len,
+        max_num_seqs=bounds.max_num_seqs,
+        max_num_batched_tokens=bounds.max_num_batched_tokens,
+        options=bounds.options,
     )
+
+
+def _check_layouts(config: CoreConfig, scheduler: Scheduler, info: RunnerInfo) -> None:
     if not scheduler.layouts <= info.layouts:
         raise StartupError(
             f"the runner {config.runner} cannot run the steps of the policy {config.scheduler}:"
             " choose another --runner or --scheduler"
         )
-    return scheduler
 
 
 def _engine_info(

@@ -170,6 +170,7 @@ def test_a_refusal_is_typed_and_on_stderr(serving: Serving) -> None:
         (["--max-model-len=4096"], "--max-model-len 4096 exceeds the model's context"),
         (["--host=0.0.0.0"], "--insecure-bind"),
         (["--no-interleave"], "--interleave: the policy continuous does not read it"),
+        (["--scheduler=best", "--runner=fake"], "--scheduler best: choose one of continuous"),
         (["--scheduler=static", "--runner=fake"], "needs --warmup-shapes"),
         (["--scheduler=static", "--warmup-shapes=64"], "is not prompt:new:batch"),
         (

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from engine_svc.core.errors import StartupError
 from engine_svc.core.scheduler.base import SchedulerFactory
 from engine_svc.core.scheduler.continuous import ContinuousScheduler
 from engine_svc.core.scheduler.spyre_chunked import SpyreChunkedScheduler
@@ -14,3 +15,14 @@ SCHEDULERS: Mapping[str, SchedulerFactory] = {
     "spyre_continuous": SpyreContinuousScheduler,
     "spyre_chunked": SpyreChunkedScheduler,
 }
+
+
+def scheduler_factory(name: str) -> SchedulerFactory:
+    """The policy of a name.
+
+    Raises:
+        StartupError: there is none; names those that there are.
+    """
+    if name not in SCHEDULERS:
+        raise StartupError(f"--scheduler {name}: choose one of {', '.join(SCHEDULERS)}")
+    return SCHEDULERS[name]

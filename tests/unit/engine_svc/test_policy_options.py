@@ -8,7 +8,7 @@ import pytest
 from engine_svc.core.batching import BatchingOptions, Join, OverLimit, PauseOrder, WarmupShape
 from engine_svc.core.scheduler.registry import SCHEDULERS
 from engine_svc.policy_options import READ_BY, check_read, parse_shapes, shape_text
-from engine_svc.settings import EngineSettings, Policy
+from engine_svc.settings import EngineSettings
 from steeple_rpc.settings import USAGE_ERROR, load_settings
 
 GIVEN = {
@@ -44,9 +44,15 @@ def refusal(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
     return told
 
 
-def test_the_policies_of_the_settings_are_those_of_the_registry() -> None:
-    """A policy is its file, its line there and its name here."""
-    assert set(get_args(Policy)) == set(SCHEDULERS)
+def test_a_policy_that_the_table_does_not_know_may_read_anything() -> None:
+    """A new policy is its file and its line in the registry."""
+    for given in GIVEN.values():
+        assert settings("--scheduler=brand_new", given).core_config(1).scheduler == "brand_new"
+
+
+def test_every_registered_policy_has_a_place_in_the_table() -> None:
+    """Else its users could be ignored."""
+    assert {policy for readers in READ_BY.values() for policy in readers} == set(SCHEDULERS)
 
 
 def test_every_option_of_the_policies_can_be_given() -> None:
@@ -66,7 +72,7 @@ def test_words_are_those_of_the_core(
     assert set(get_args(words)) == {member.value for member in kind}
 
 
-@pytest.mark.parametrize("policy", get_args(Policy))
+@pytest.mark.parametrize("policy", SCHEDULERS)
 @pytest.mark.parametrize("option", READ_BY)
 def test_an_option_is_read_or_refused(
     capsys: pytest.CaptureFixture[str], policy: str, option: str
