@@ -10,7 +10,7 @@ TORCH_INDEX_URL ?=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	$(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL)) --constraint constraints.txt
 
-.PHONY: help demo test lint format protos protos-baseline wheel-check clean train
+.PHONY: help demo test lint format protos protos-baseline wheel-check mutants clean train
 .DEFAULT_GOAL := help
 
 help: ## Show this.
@@ -66,8 +66,15 @@ wheel-check: $(VENV)/.installed-dev ## Build the wheel; run the demo from a fres
 		"steeple[all] @ file://$$(echo $(CURDIR)/$(CHECK)/*.whl)"
 	cd $(CHECK) && venv/bin/steeple demo
 
+mutants: $(VENV)/.installed-dev ## Change the policies in every small way; tell which changes no test notices.
+	$(PIP_INSTALL) --editable '.[mutants]'
+	rm -rf mutants
+	$(BIN)/mutmut run --max-children 2
+	$(BIN)/mutmut results
+	$(BIN)/mutmut export-cicd-stats
+
 train: $(VENV)/.installed ## Train the demo model again (minutes).
 	$(BIN)/python -m steeple_demo.train --out steeple_demo/model
 
 clean: ## Remove the environment and all caches.
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist mutants *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -49,6 +49,7 @@ def test_a_scope_shares_with_nobody_else() -> None:
 def test_equal_digests_of_different_tokens_are_different_keys() -> None:
     """A collision of digests is not a hit: tokens are compared."""
     (key,) = keys_of([1, 2, 3, 4])
+    assert key.token_ids == (1, 2, 3, 4)
     forged = PrefixKey(key.digest, (9, 9, 9, 9))
     assert hash(forged) == hash(key)
     assert published([1, 2, 3, 4], 1).find([forged]) == ()

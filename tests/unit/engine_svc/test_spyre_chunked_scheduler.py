@@ -171,13 +171,13 @@ def test_a_request_is_overtaken_only_so_often() -> None:
     assert order.index("big!") == MAX_OVERTAKEN
 
 
-@pytest.mark.parametrize(("interleave", "num_chunks"), [(True, 1), (False, 0)])
+@pytest.mark.parametrize(("interleave", "num_chunks"), [(True, 2), (False, 0)])
 def test_the_volume_is_checked_before_the_last_chunk(*, interleave: bool, num_chunks: int) -> None:
     """Interleaved: the chunks before it are computed meanwhile. Straight: before the first."""
     policy = limited(2 * 320 - 1, over_limit=OverLimit.LOOK_AHEAD, interleave=interleave)
     policy.add_request(distinct("a", 60, 30), 0.0)
     step_of(policy)
-    policy.add_request(distinct("long", 200, 310), 0.0)
+    policy.add_request(distinct("long", 300, 210), 0.0)
     seen: list[str] = []
     while "a" in policy.snapshot().running:
         seen += told(step_of(policy))
@@ -331,6 +331,17 @@ def test_copies_of_rows_are_told_and_count() -> None:
     policy.add_request(distinct("a", 10, 3), 0.0)
     assert padded(step_of(policy)).num_rows == 1
     assert padded(step_of(policy)).num_rows == 2
+
+
+@pytest.mark.parametrize(("limit", "next_step"), [(3 * 256, ["b!"]), (3 * 256 - 1, ["a"])])
+def test_looking_ahead_counts_copies_and_the_last_token(limit: int, next_step: list[str]) -> None:
+    """At least three rows; b ends at 125 + 4, rounded up and with slack at 192 + 64."""
+    policy = limited(limit, over_limit=OverLimit.LOOK_AHEAD, min_decode_rows=3)
+    policy.add_request(distinct("a", 70, 100), 0.0)
+    step_of(policy)
+    step_of(policy)
+    policy.add_request(distinct("b", 125, 5), 0.0)
+    assert told(step_of(policy)) == next_step
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2, 3, 5, 8])
