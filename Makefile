@@ -57,7 +57,7 @@ protos-baseline: $(VENV)/.installed-dev ## Take the contract as it is as what mu
 
 CHECK := build/wheel-check
 
-wheel-check: $(VENV)/.installed-dev ## Build the wheel; run the demo from a fresh environment.
+wheel-check: $(VENV)/.installed-dev ## Build the wheel; demo and plan from a fresh environment.
 	rm -rf $(CHECK)
 	$(BIN)/python -m build --wheel --outdir $(CHECK) .
 	$(PYTHON) -m venv $(CHECK)/venv
@@ -65,6 +65,7 @@ wheel-check: $(VENV)/.installed-dev ## Build the wheel; run the demo from a fres
 		$(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL)) \
 		"steeple[all] @ file://$$(echo $(CURDIR)/$(CHECK)/*.whl)"
 	cd $(CHECK) && venv/bin/steeple demo
+	cd $(CHECK) && venv/bin/steeple plan --requests 20 --trace none --timeline plan.png
 
 mutants: $(VENV)/.installed-dev ## Change the policies in every small way; tell which changes no test notices.
 	$(PIP_INSTALL) --editable '.[mutants]'
