@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from engine_svc.core.batching import fastest_first
 from engine_svc.core.messages import EngineInfo
 from engine_svc.room import max_batch_tkv
 from steeple.engine.v1 import info_pb2
@@ -21,7 +22,7 @@ def _continuous(info: EngineInfo, geometry: info_pb2.Geometry) -> None:
 
 def _static(info: EngineInfo, geometry: info_pb2.Geometry) -> None:
     """The shapes in the order in which they are tried."""
-    for shape in sorted(info.batching.shapes):
+    for shape in fastest_first(info.batching.shapes):
         geometry.static.shapes.add(
             prompt_len=shape.prompt_len,
             new_tokens=shape.new_tokens,

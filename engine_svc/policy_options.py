@@ -52,13 +52,8 @@ def parse_shapes(text: str) -> tuple[WarmupShape, ...]:
     shapes = tuple(_parse_shape(part) for part in text.split(","))
     for shape in shapes:
         if shapes.count(shape) > 1:
-            raise ValueError(f"the shape {shape_text(shape)} is there twice")
+            raise ValueError(f"the shape {shape} is there twice")
     return shapes
-
-
-def shape_text(shape: WarmupShape) -> str:
-    """A shape as `parse_shapes` reads it."""
-    return f"{shape.prompt_len}:{shape.new_tokens}:{shape.batch_size}"
 
 
 def _parse_shape(part: str) -> WarmupShape:

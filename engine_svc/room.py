@@ -8,8 +8,8 @@ the core, and an unset max_tokens takes it.
 
 from collections.abc import Callable, Mapping
 
+from engine_svc.core.batching import fastest_first
 from engine_svc.core.messages import EngineInfo
-from engine_svc.policy_options import shape_text
 
 
 def room_for(info: EngineInfo, num_prefill_tokens: int) -> int:
@@ -60,7 +60,7 @@ def _context_rule(info: EngineInfo) -> str:
 
 
 def _static_rule(info: EngineInfo) -> str:
-    shapes = ", ".join(shape_text(shape) for shape in sorted(info.batching.shapes))
+    shapes = ", ".join(map(str, fastest_first(info.batching.shapes)))
     return f"the shapes (prompt:new:batch) are {shapes}"
 
 

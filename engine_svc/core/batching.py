@@ -1,5 +1,6 @@
 """How batches are formed: what the policies can be told. The front knows it too."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -31,16 +32,21 @@ class PauseOrder(Enum):
     """Whoever has produced the most tokens."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WarmupShape:
-    """A batch that the device is warmed up for. Sorted by batch size, then prompt: fastest first.
+    """A batch that the device is warmed up for. Source: vllm-spyre's warm-up shapes."""
 
-    Source: vllm-spyre's warm-up shapes.
-    """
-
-    batch_size: int
     prompt_len: int
     new_tokens: int
+    batch_size: int
+
+    def __str__(self) -> str:
+        return f"{self.prompt_len}:{self.new_tokens}:{self.batch_size}"
+
+
+def fastest_first(shapes: Iterable[WarmupShape]) -> tuple[WarmupShape, ...]:
+    """Shapes by batch size, then prompt; equals as they were given."""
+    return tuple(sorted(shapes, key=lambda shape: (shape.batch_size, shape.prompt_len)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,8 +31,3 @@ def fitting(
 def max_batch_size(shapes: Sequence[WarmupShape]) -> int:
     """The largest batch of any of the shapes."""
     return max(shape.batch_size for shape in shapes)
-
-
-def told(shapes: Sequence[WarmupShape]) -> str:
-    """Shapes for people: prompt:new:batch, as they are given on the command line."""
-    return ", ".join(f"{s.prompt_len}:{s.new_tokens}:{s.batch_size}" for s in shapes)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
-from engine_svc.core.geometry.blocks import BLOCK_SIZE, round_down, round_up
+from engine_svc.core.geometry.blocks import BLOCK_SIZE, num_blocks, round_down, round_up
 
 
 class AlignedRow(NamedTuple):
@@ -59,7 +59,8 @@ def look_ahead_fits(
     new_len = _padded_end(joined + new.num_decodes_left)
     if peak_volume(new_len, lens, min_rows=min_rows) > limit:
         return False
-    return _aligned_volume([new, *others], min_rows) <= limit
+    rows = [row for row in (new, *others) if row.num_decodes_left > 0]
+    return _bound(rows, min_rows) <= limit or exact_volume(rows, min_rows=min_rows) <= limit
 
 
 def _padded_end(length: int) -> int:
@@ -70,8 +71,8 @@ def _padded_end(length: int) -> int:
     return round_up(length) + BLOCK_SIZE
 
 
-def _aligned_volume(rows: Sequence[AlignedRow], min_rows: int) -> int:
-    """The largest rows * tkv until the last row leaves, with the longest row's last block full."""
+def _bound(rows: Sequence[AlignedRow], min_rows: int) -> int:
+    """At least the largest rows * tkv until the last row leaves: every last block is full."""
     peak, longest = 0, 0
     by_end = sorted(rows, key=attrgetter("num_decodes_left"), reverse=True)
     # From the last to leave to the first: each end is shared by all that leave later.
@@ -79,3 +80,36 @@ def _aligned_volume(rows: Sequence[AlignedRow], min_rows: int) -> int:
         longest = max(longest, num_computed)
         peak = max(peak, max(num_rows, min_rows) * round_up(longest + decodes_left))
     return peak
+
+
+def exact_volume(rows: Sequence[AlignedRow], *, min_rows: int = 1) -> int:
+    """The largest rows * tkv until the last row leaves; takes time quadratic in the rows.
+
+    Args:
+        rows: all with a decode left.
+        min_rows: a smaller batch is filled up with copies.
+    """
+    peak, start = 0, 0
+    for end in sorted({row.num_decodes_left for row in rows}):
+        there = [row.num_computed for row in rows if row.num_decodes_left >= end]
+        peak = max(peak, max(len(there), min_rows) * _largest_tkv(there, start, end))
+        start = end
+    return peak
+
+
+def _largest_tkv(computed: Sequence[int], start: int, end: int) -> int:
+    """The largest tkv of decodes start + 1 to end of rows that stay together.
+
+    It is the largest while the longest row is in the last block that it reaches: before that, the
+    whole batch is shorter. There a row that fills its own last block brings tkv to the border.
+    """
+    longest = max(computed)
+    blocks = num_blocks(longest + end)
+    first = max(start + 1, BLOCK_SIZE * (blocks - 1) + 1 - longest)
+    slack = min(
+        0
+        if (row + end) // BLOCK_SIZE > (row + first - 1) // BLOCK_SIZE
+        else -(row + end) % BLOCK_SIZE
+        for row in computed
+    )
+    return BLOCK_SIZE * blocks - slack

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from engine_svc.core.batching import WarmupShape
+from engine_svc.core.batching import WarmupShape, fastest_first
 from engine_svc.core.errors import StartupError
 from engine_svc.core.geometry import shapes
 from engine_svc.core.kv_cache.block_pool import BlockPool, blocks_for
@@ -54,7 +54,7 @@ class StaticScheduler:
 
     def __init__(self, config: SchedulerConfig) -> None:
         self._config = config
-        self._shapes = tuple(sorted(config.options.shapes))
+        self._shapes = fastest_first(config.options.shapes)
         self._pool = BlockPool(config.num_blocks)
         self._ledger = Ledger(max_model_len=config.max_model_len, release=self._release)
         self._batch: _Batch | None = None
@@ -93,11 +93,11 @@ class StaticScheduler:
     def capacity(self, spec: RequestSpec) -> Capacity:
         """Whether a request like this has room: some shape takes it, and the next batch is its."""
         if (reason := beyond_context(spec, self._config.max_model_len)) is not None:
-            return Never(f"{reason}; the shapes are {shapes.told(self._shapes)}")
+            return Never(f"{reason}; the shapes are {self._told_shapes()}")
         if not self._fitting(spec):
             return Never(
                 f"no shape takes a prompt of {spec.num_prefill_tokens} tokens with max_tokens"
-                f" {spec.num_new_tokens}; the shapes are {shapes.told(self._shapes)}"
+                f" {spec.num_new_tokens}; the shapes are {self._told_shapes()}"
             )
         return Later() if len(self._ledger) else Fits()
 
@@ -222,6 +222,9 @@ class StaticScheduler:
         # The last token is never computed: it ends the request.
         return blocks_for(spec.max_num_tokens - 1, self._config.block_size)
 
+    def _told_shapes(self) -> str:
+        return ", ".join(map(str, self._shapes))
+
     def _check_room(self) -> None:
         """Refuse to start unless the largest batch has blocks."""
         for shape in self._shapes:
@@ -229,7 +232,7 @@ class StaticScheduler:
             needed = shape.batch_size * blocks_for(length, self._config.block_size)
             if needed > self._config.num_blocks:
                 raise StartupError(
-                    f"--warmup-shapes: {shapes.told([shape])} needs {needed} KV blocks of"
+                    f"--warmup-shapes: {shape} needs {needed} KV blocks of"
                     f" {self._config.block_size} tokens; there are {self._config.num_blocks}:"
                     " raise --kv-cache-bytes or choose a smaller shape"
                 )

@@ -2,14 +2,19 @@
 
 import pytest
 
-from engine_svc.core.batching import PauseOrder, WarmupShape
+from engine_svc.core.batching import PauseOrder, WarmupShape, fastest_first
 from engine_svc.core.geometry import shapes
 from engine_svc.core.geometry.aligned_rows import AlignedRows, aligned, left_pads
 from engine_svc.core.geometry.blocks import num_blocks, round_down, round_up
 from engine_svc.core.geometry.chunks import ChunkPlan
 from engine_svc.core.geometry.shared_tkv import Seat, common_cut, first_tkv, tkv_with
 from engine_svc.core.geometry.turns import take_turns
-from engine_svc.core.geometry.volume import AlignedRow, look_ahead_fits, peak_volume
+from engine_svc.core.geometry.volume import (
+    AlignedRow,
+    exact_volume,
+    look_ahead_fits,
+    peak_volume,
+)
 from engine_svc.core.params import BlockId
 
 
@@ -100,10 +105,11 @@ def test_a_shape_fits_by_prompt_new_tokens_and_free_rows(
 
 
 def test_shapes_sort_fastest_first_and_are_told_as_they_are_given() -> None:
-    """By batch size, then prompt."""
-    assert sorted([SHAPES[1], SHAPES[0]]) == list(SHAPES)
+    """By batch size, then prompt; equals keep the order in which they were given."""
+    equal = WarmupShape(batch_size=2, prompt_len=128, new_tokens=9)
+    assert fastest_first([SHAPES[1], SHAPES[0], equal]) == (SHAPES[0], equal, SHAPES[1])
     assert shapes.max_batch_size(SHAPES) == 4
-    assert shapes.told(SHAPES) == "128:20:2, 64:20:4"
+    assert [str(shape) for shape in SHAPES] == ["128:20:2", "64:20:4"]
 
 
 def test_a_prompt_without_hits_is_padded_in_front_of_its_first_chunk() -> None:
@@ -197,6 +203,20 @@ def test_looking_ahead_is_not_fooled_by_a_tkv_that_says_too_little() -> None:
     # The longer row ends at 1050, alone; 1005 with the new one.
     assert look_ahead_volume(row(10, 5), [row(1000, 50)], tkv=10) == 2 * 1024
     assert look_ahead_volume(row(10, 5), [row(1000, 1200)], tkv=10) == 2240
+
+
+def test_a_prompt_that_never_decodes_adds_no_row() -> None:
+    """Its only token comes from its prompt; only the padding rule of a join counts."""
+    assert look_ahead_fits(row(105, 0), [row(255, 30), row(40, 30)], tkv=28, limit=2 * 320)
+
+
+def test_the_true_volume_is_exact() -> None:
+    """Two rows far apart in one last block: the short one fills its block on the way."""
+    rows = [row(130, 20), row(40, 30)]
+    # At the 24th decode of the second it stands at 192, alone; at the 20th both are at 188.
+    assert exact_volume(rows) == max(2 * 188, 192)
+    assert exact_volume([row(130, 20), row(60, 30)]) == 2 * 192
+    assert exact_volume([row(120, 9), row(100, 3)]) == max(2 * 123, 129)
 
 
 class Row:

@@ -7,7 +7,7 @@ import pytest
 
 from engine_svc.core.batching import BatchingOptions, Join, OverLimit, PauseOrder, WarmupShape
 from engine_svc.core.scheduler.registry import SCHEDULERS
-from engine_svc.policy_options import READ_BY, check_read, parse_shapes, shape_text
+from engine_svc.policy_options import READ_BY, check_read, parse_shapes
 from engine_svc.settings import EngineSettings
 from steeple_rpc.settings import USAGE_ERROR, load_settings
 
@@ -137,7 +137,7 @@ def test_shapes_are_read_in_their_order() -> None:
         WarmupShape(prompt_len=128, new_tokens=20, batch_size=2),
         WarmupShape(prompt_len=64, new_tokens=20, batch_size=4),
     )
-    assert ",".join(map(shape_text, shapes)) == text
+    assert ",".join(map(str, shapes)) == text
     assert parse_shapes(" 128:20:2 , 64:20:4 ") == shapes
 
 
