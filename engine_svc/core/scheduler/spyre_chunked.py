@@ -46,7 +46,7 @@ from engine_svc.core.scheduler.spyre_limits import (
 
 MAX_OVERTAKEN = 64
 """How often a request is passed over for one behind it whose volume fits; then all wait for it."""
-MAX_CHECKED_ROWS = 1024
+MAX_CHECKED_ROWS = 256
 """Rows times requests that are looked at for their volume in one step."""
 
 
