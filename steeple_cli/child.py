@@ -83,7 +83,8 @@ class Child:
             self._process.stdin.close()
 
     def hurry(self) -> None:
-        """Signal it: draining, it skips what is left of its grace."""
+        """Signal it: it ends at once, without what is left of its grace, and stays ended."""
+        self._is_stopping = True
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(signal.SIGTERM)
