@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 from engine_svc.core.batching import fastest_first
 from engine_svc.core.messages import EngineInfo
+from steeple_rpc.limits import UINT32_MAX
 
 
 def room_for(info: EngineInfo, num_prefill_tokens: int) -> int:
@@ -27,7 +28,8 @@ def rule_of(info: EngineInfo) -> str:
 
 def max_batch_tkv(info: EngineInfo) -> int:
     """Most of rows * KV length in a decode step of the Spyre policies."""
-    return info.batching.max_batch_tkv or info.max_num_seqs * info.max_model_len
+    most = info.batching.max_batch_tkv or info.max_num_seqs * info.max_model_len
+    return min(most, UINT32_MAX)
 
 
 def _context(info: EngineInfo, num_tokens: int) -> int:

@@ -17,7 +17,7 @@ DEFAULT_NUM_SEQS = 32
 DEFAULT_NUM_BATCHED_TOKENS = 512
 
 Count = Annotated[int, Field(ge=1, le=1 << 20)]
-Volume = Annotated[int, Field(ge=1, le=1 << 40)]
+Volume = Annotated[int, Field(ge=1, le=(1 << 32) - 1)]
 Share = Annotated[float, Field(gt=0, le=0.95)]
 
 
@@ -145,7 +145,9 @@ class EngineSettings(ServiceSettings):
 
     @property
     def num_seqs(self) -> int:
-        """Most requests in one step, unless the policy settles another number."""
+        """Most requests in one step; warm-up shapes say so themselves."""
+        if self.warmup_shapes is not None:
+            return max(shape.batch_size for shape in parse_shapes(self.warmup_shapes))
         return self.max_num_seqs or DEFAULT_NUM_SEQS
 
     @property

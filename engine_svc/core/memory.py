@@ -77,7 +77,8 @@ def _budget_bytes(request: MemoryRequest) -> int:
 
 def _too_small(request: MemoryRequest, wanted: int, fitting: int, budget: int) -> str:
     needed = wanted * request.kv_bytes_per_token
+    shorter = f", or serve requests of at most {fitting} tokens" if fitting else ""
     return (
         f"one request of {wanted} tokens needs {needed / 2**20:.1f} MiB of KV cache, and there are"
-        f" {budget / 2**20:.1f} MiB: lower --max-model-len to {fitting} or raise --kv-cache-bytes"
+        f" {budget / 2**20:.1f} MiB: raise --kv-cache-bytes{shorter}"
     )

@@ -38,7 +38,7 @@ class Request:
     block_keys: list[PrefixKey] = field(default_factory=list)
     """What its full blocks are found by, as far as anybody asked."""
     num_overtaken: int = 0
-    """How often a later request of no lower priority was started first."""
+    """How often a request behind it in the queue was started first."""
     has_run: bool = False
     """Some step has computed it."""
     first_scheduled: float | None = None

@@ -217,3 +217,16 @@ def test_an_idle_scheduler_decides_nothing(make_scheduler: MakeScheduler) -> Non
     drained(scheduler)
     assert scheduler.schedule(0.0) is None
     assert scheduler.snapshot().tkv == 0
+
+
+def test_whoever_runs_goes_on_however_many_short_ones_come(make_scheduler: MakeScheduler) -> None:
+    """One-token requests take no seat: a stream of them never ends a batch's waiting by itself."""
+    scheduler = make_scheduler()
+    scheduler.add_request(distinct("runs", 10, 20), 0.0)
+    step_of(scheduler)
+    for idx in range(2_000):
+        scheduler.add_request(distinct(f"s{idx}", 10, 1), 0.0)
+        step_of(scheduler)
+        if "runs" not in scheduler.snapshot().running:
+            break
+    assert "runs" not in scheduler.snapshot().running

@@ -110,6 +110,10 @@ class BlockPool:
         """Make a used block one that is cached when nobody holds it any longer."""
         self._worth_finding.add(block)
 
+    def unkeep(self, block: BlockId) -> None:
+        """Take back `keep` for a used block."""
+        self._worth_finding.remove(block)
+
     def free(self, blocks: Sequence[BlockId]) -> None:
         """Take blocks back from one who holds them, the last one first.
 

@@ -41,3 +41,11 @@ class PrefixCache:
         for idx in range(first, end):
             self._index.publish(request.block_table[idx], request.block_keys[idx])
             self.pool.keep(request.block_table[idx])
+
+    def withdraw(self, request: Request, *, first: int, end: int) -> None:
+        """Let nobody find blocks `first` to `end` - 1 of a request's table any longer."""
+        if not self._is_on:
+            return
+        for block in request.block_table[first:end]:
+            self._index.forget(block)
+            self.pool.unkeep(block)

@@ -5,6 +5,7 @@ from block to block, started by a scope (who may share: salt, adapter, media), a
 Keys are equal only if both are: a found chain of blocks is verified token by token.
 """
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -12,7 +13,6 @@ from hashlib import blake2b
 from engine_svc.core.params import BlockId, TokenId
 
 _DIGEST_BYTES = 16
-_TOKEN_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def extend_keys(
     for first in range(len(keys) * block_size, len(token_ids) - block_size + 1, block_size):
         tokens = tuple(token_ids[first : first + block_size])
         before = keys[-1].digest if keys else scope
-        packed = b"".join(token.to_bytes(_TOKEN_BYTES, "little") for token in tokens)
+        packed = array("I", tokens).tobytes()
         keys.append(PrefixKey(blake2b(before + packed, digest_size=_DIGEST_BYTES).digest(), tokens))
 
 

@@ -7,16 +7,15 @@ fair turns, or nobody joins who could come to exceed it. Source: sendnn-inferenc
 chunked-prefill scheduler and runner.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
-from itertools import islice
 
 from engine_svc.core.batching import OverLimit
 from engine_svc.core.geometry.aligned_rows import AlignedRows, aligned, left_pads
 from engine_svc.core.geometry.blocks import BLOCK_SIZE, num_blocks
 from engine_svc.core.geometry.chunks import ChunkPlan
 from engine_svc.core.geometry.turns import take_turns
-from engine_svc.core.geometry.volume import AlignedRow, look_ahead_fits
+from engine_svc.core.geometry.volume import AlignedRow
 from engine_svc.core.kv_cache.prefix_cache import PrefixCache
 from engine_svc.core.kv_cache.slots import slots_for
 from engine_svc.core.outputs import (
@@ -34,31 +33,17 @@ from engine_svc.core.params import BlockId, RequestId
 from engine_svc.core.request import Request
 from engine_svc.core.request_spec import RequestSpec
 from engine_svc.core.scheduler.base import Bounds, Capacity, Fits, Later, Never, SchedulerConfig
+from engine_svc.core.scheduler.chunked_admission import Admission, Admissions
 from engine_svc.core.scheduler.ledger import Ledger
 from engine_svc.core.scheduler.limits import beyond_context, load_of
 from engine_svc.core.scheduler.sequences import scheduled
 from engine_svc.core.scheduler.spyre_limits import (
+    MAX_PROMPTS_IN_A_ROW,
     check_chunk,
     check_room,
     max_batch_tkv,
     settle_spyre,
 )
-
-MAX_OVERTAKEN = 64
-"""How often a request is passed over for one behind it whose volume fits; then all wait for it."""
-MAX_CHECKED_ROWS = 256
-"""Rows times requests that are looked at for their volume in one step."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Admission:
-    """How a waiting request would start."""
-
-    request: Request
-    plan: ChunkPlan
-    hits: tuple[BlockId, ...]
-    num_new_blocks: int
-    """Blocks to promise: all but the hits that somebody holds."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -94,6 +79,7 @@ class SpyreChunkedScheduler:
             config.num_blocks, BLOCK_SIZE, is_on=config.options.prefix_caching
         )
         self._pool = self._cache.pool
+        self._admissions = Admissions(config, self._cache)
         self._ledger = Ledger(max_model_len=config.max_model_len, release=self._release)
         self._rows: dict[RequestId, _Row] = {}
         """All that run; each is also in one of the next three."""
@@ -103,6 +89,7 @@ class SpyreChunkedScheduler:
         self._paused: list[_Row] = []
         self._tkv = 0
         self._was_prefill = False
+        self._num_prompts_in_row = 0
         self._step = 0
 
     @classmethod
@@ -125,11 +112,13 @@ class SpyreChunkedScheduler:
         """Whether a request like this has room, alone and as things are."""
         if reason := beyond_context(spec, self._config.max_model_len) or self._misfit(spec):
             return Never(reason)
+        is_idle = not (len(self._ledger.waiting) or self._prefilling or self._paused)
         has_room = (
             len(self._rows) < self._config.max_num_seqs
             and num_blocks(spec.max_num_tokens) <= self._pool.num_available
+            and self._admissions.has_volume(spec, self._aligned_rows(), tkv=self._tkv)
         )
-        return Fits() if has_room and not len(self._ledger.waiting) else Later()
+        return Fits() if is_idle and has_room else Later()
 
     def add_request(self, spec: RequestSpec, now: float) -> None:
         """Put a request at the end of the queue."""
@@ -157,8 +146,11 @@ class SpyreChunkedScheduler:
     ) -> tuple[RequestOutput, ...]:
         """Append the step's tokens, publish full blocks, end what is done."""
         for sequence in step.sequences:
-            if sequence.request_id not in result.faults:
-                self._publish(self._rows[sequence.request_id], sequence.next_position)
+            row = self._rows[sequence.request_id]
+            if sequence.request_id in result.faults:
+                self._withdraw(row)
+            else:
+                self._publish(row, sequence.next_position)
         return self._ledger.close(step, result, now)
 
     def load(self) -> SchedulerLoad:
@@ -209,59 +201,32 @@ class SpyreChunkedScheduler:
             )
         return None
 
-    def _next_to_start(self) -> _Admission | None:
-        """The first waiting request that may start now; None if nobody may."""
-        if self._paused and (self._decoding or self._was_prefill):
+    def _next_to_start(self) -> Admission | None:
+        """The waiting request that may start now; None if nobody may."""
+        is_paused_long = self._num_prompts_in_row >= MAX_PROMPTS_IN_A_ROW
+        if self._paused and (self._decoding or is_paused_long):
             return None
         if self._must_decode() or len(self._decoding) >= self._config.max_num_seqs:
             return None
-        others = self._aligned_rows()
-        passed_over: list[Request] = []
-        for request in islice(self._ledger.waiting, _num_looked_at(len(others))):
-            admission = self._admission(request)
-            if admission.num_new_blocks > self._pool.num_available:
-                return None
-            if self._may_join(admission, others):
-                for earlier in passed_over:
-                    earlier.num_overtaken += 1
-                return admission
-            if request.num_overtaken >= MAX_OVERTAKEN:
-                return None
-            passed_over.append(request)
-        return None
-
-    def _admission(self, request: Request) -> _Admission:
-        hits, held = self._cache.find(request), self._pool.refs
-        return _Admission(
-            request=request,
-            plan=ChunkPlan(
-                prompt_len=request.spec.num_prefill_tokens,
-                chunk_len=self._config.max_num_batched_tokens,
-                num_hit_blocks=len(hits),
-            ),
-            hits=hits,
-            num_new_blocks=num_blocks(request.spec.max_num_tokens)
-            - sum(block in held for block in hits),
-        )
+        return self._admissions.choose(self._ledger.waiting, self._aligned_rows(), tkv=self._tkv)
 
     def _must_decode(self) -> bool:
-        """Whether a decode step is due between two chunks."""
-        return self._options.interleave and self._was_prefill and bool(self._decoding)
-
-    def _may_join(self, admission: _Admission, others: Sequence[AlignedRow]) -> bool:
-        """Whether a prompt may start, as far as those who decode are concerned."""
-        plan = admission.plan
-        if self._options.interleave and not plan.is_last(plan.first_chunk):
-            return True
-        return self._has_volume(admission.request.spec, others)
+        """Whether those who decode have waited for prompts long enough."""
+        if not self._was_prefill or not self._decoding:
+            return False
+        return self._options.interleave or self._num_prompts_in_row >= MAX_PROMPTS_IN_A_ROW
 
     def _may_continue(self, row: _Row) -> bool:
         """Whether the next chunk of the prompt that is on may be computed now."""
-        if self._paused or self._must_decode():
+        if self._paused:
             return False
-        if not self._options.interleave or not row.plan.is_last(row.chunk):
+        if not self._options.interleave:
             return True
-        return self._has_volume(row.request.spec, self._aligned_rows())
+        if self._must_decode():
+            return False
+        if not row.plan.is_last(row.chunk):
+            return True
+        return self._admissions.has_volume(row.request.spec, self._aligned_rows(), tkv=self._tkv)
 
     def _aligned_rows(self) -> list[AlignedRow]:
         return [
@@ -269,29 +234,18 @@ class SpyreChunkedScheduler:
             for row in self._decoding
         ]
 
-    def _has_volume(self, spec: RequestSpec, others: Sequence[AlignedRow]) -> bool:
-        """Whether rows * tkv can stay within the limit for ever, if nobody is left out."""
-        if self._options.over_limit is OverLimit.PAUSE or not others:
-            return True
-        return look_ahead_fits(
-            AlignedRow(spec.num_prefill_tokens, spec.num_new_tokens - 1),
-            others,
-            tkv=self._tkv,
-            limit=self._max_batch_tkv,
-            min_rows=self._options.min_decode_rows,
-        )
-
-    def _begin(self, admission: _Admission, now: float) -> _Row:
+    def _begin(self, admission: Admission, now: float) -> _Row:
         """Start a prompt: all its blocks promised, the cached ones held."""
         request, plan = admission.request, admission.plan
         self._ledger.start(request, now)
+        self._num_prompts_in_row += 1
         reserved = self._pool.reserve(admission.num_new_blocks)
         assert reserved  # noqa: S101 - checked when it was chosen
         num_taken = self._pool.share_reserved(admission.hits)
         request.num_reserved_blocks = admission.num_new_blocks - num_taken
         request.block_table = admission.hits
         request.num_computed_tokens = plan.start_of(plan.first_chunk)
-        request.num_cached_tokens = request.num_computed_tokens
+        request.num_cached_tokens = min(request.num_computed_tokens, request.spec.num_prompt_tokens)
         row = _Row(
             request=request, plan=plan, chunk=plan.first_chunk, num_published=len(admission.hits)
         )
@@ -322,6 +276,7 @@ class SpyreChunkedScheduler:
 
     def _decode(self) -> SchedulerOutput | None:
         self._was_prefill = False
+        self._num_prompts_in_row = 0
         if self._options.over_limit is OverLimit.PAUSE:
             self._take_turns()
         kv_lens = [row.next_kv_len for row in self._decoding]
@@ -383,6 +338,12 @@ class SpyreChunkedScheduler:
             self._cache.publish(row.request, first=row.num_published, end=num_full)
             row.num_published = num_full
 
+    def _withdraw(self, row: _Row) -> None:
+        """Let nobody find what a request computed that failed: it may be what is wrong."""
+        first = row.plan.num_hit_blocks
+        self._cache.withdraw(row.request, first=first, end=row.num_published)
+        row.num_published = first
+
     def _release(self, request: Request) -> None:
         """Forget a request that ran and take back its blocks."""
         row = self._rows.pop(request.request_id)
@@ -392,8 +353,3 @@ class SpyreChunkedScheduler:
         self._paused = [other for other in self._paused if other is not row]
         self._pool.cancel_reservation(request.num_reserved_blocks)
         self._pool.free(request.block_table)
-
-
-def _num_looked_at(num_decoding: int) -> int:
-    """How far a scan of the queue goes: it costs the same however many decode or wait."""
-    return max(1, min(MAX_OVERTAKEN + 1, MAX_CHECKED_ROWS // max(1, num_decoding)))

@@ -32,7 +32,12 @@ from engine_svc.core.scheduler.base import Bounds, Capacity, Fits, Later, Never,
 from engine_svc.core.scheduler.ledger import Ledger
 from engine_svc.core.scheduler.limits import beyond_context, load_of
 from engine_svc.core.scheduler.sequences import scheduled
-from engine_svc.core.scheduler.spyre_limits import check_room, max_batch_tkv, settle_spyre
+from engine_svc.core.scheduler.spyre_limits import (
+    MAX_PROMPTS_IN_A_ROW,
+    check_room,
+    max_batch_tkv,
+    settle_spyre,
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,6 +66,7 @@ class SpyreContinuousScheduler:
         self._leaving: list[Request] = []
         """Ended; their blocks come back when the next step has been decided."""
         self._tkv = 0
+        self._num_prompts_in_row = 0
         self._step = 0
 
     @classmethod
@@ -101,7 +107,7 @@ class SpyreContinuousScheduler:
         """A prompt alone, if the head of the queue can join; else a decode of all rows."""
         head = self._ledger.waiting.peek()
         # Decided before the blocks of ended requests are back: so does the reference.
-        can_join = head is not None and self._can_join(head.spec)
+        can_join = head is not None and not self._must_decode() and self._can_join(head.spec)
         self._take_back_blocks()
         if head is not None and can_join:
             return self._prefill(head, now)
@@ -153,7 +159,10 @@ class SpyreContinuousScheduler:
                 f" {spec.num_new_tokens} exceed the context of {self._config.max_model_len}"
             )
         if tkv * self._min_rows > self._max_batch_tkv:
-            return f"needs a KV length of {tkv}; {self._min_rows} x that is over max_batch_tkv"
+            return (
+                f"comes to a KV length of {tkv} in {self._min_rows} rows; max_batch_tkv is"
+                f" {self._max_batch_tkv}"
+            )
         needed = seat.max_blocks(spec.num_new_tokens)
         if needed > self._pool.num_blocks:
             return f"needs {needed} KV blocks; there are {self._pool.num_blocks}"
@@ -192,6 +201,10 @@ class SpyreContinuousScheduler:
         lone = seat.lone_tkv(spec.num_new_tokens) * self._min_rows
         return max(peak, lone) <= self._max_batch_tkv
 
+    def _must_decode(self) -> bool:
+        """Whether those who decode have waited for prompts long enough."""
+        return bool(self._rows) and self._num_prompts_in_row >= MAX_PROMPTS_IN_A_ROW
+
     def _prefill(self, request: Request, now: float) -> SchedulerOutput:
         prompt_len = request.spec.num_prefill_tokens
         if self._rows:
@@ -213,6 +226,7 @@ class SpyreContinuousScheduler:
     def _begin(self, request: Request, seat: Seat, now: float) -> None:
         """Seat a request with all its blocks promised and those of its prompt held."""
         self._ledger.start(request, now)
+        self._num_prompts_in_row += 1
         request.num_reserved_blocks = seat.max_blocks(request.spec.num_new_tokens)
         reserved = self._pool.reserve(request.num_reserved_blocks)
         assert reserved  # noqa: S101 - checked by _can_join, or by capacity for an empty batch
@@ -221,6 +235,7 @@ class SpyreContinuousScheduler:
         self._grow(row, seat.prompt_len)
 
     def _decode(self) -> SchedulerOutput:
+        self._num_prompts_in_row = 0
         self._cut_padding()
         self._tkv += 1
         for row in self._rows:

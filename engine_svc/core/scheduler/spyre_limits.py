@@ -6,6 +6,11 @@ from engine_svc.core.errors import StartupError
 from engine_svc.core.geometry.blocks import BLOCK_SIZE, round_down
 from engine_svc.core.scheduler.base import Bounds, SchedulerConfig
 
+MAX_PROMPTS_IN_A_ROW = 64
+"""Prompts that begin before those who decode get their turn: some end at once and take no seat."""
+MAX_VOLUME = (1 << 32) - 1
+"""As the contract tells it."""
+
 
 def settle_spyre(wanted: Bounds) -> Bounds:
     """Blocks of 64 and a context of whole blocks; see `SchedulerFactory.settle`."""
@@ -13,13 +18,17 @@ def settle_spyre(wanted: Bounds) -> Bounds:
         raise StartupError(
             f"--block-size {wanted.block_size}: the Spyre policies need {BLOCK_SIZE}: leave it out"
         )
-    length = wanted.max_model_len
+    length, longest = wanted.max_model_len, round_down(wanted.model_max_len)
+    if length is not None and length > wanted.model_max_len:
+        raise StartupError(
+            f"--max-model-len {length} exceeds the model's context of {wanted.model_max_len}: take"
+            f" {longest}"
+        )
     if length is not None and length % BLOCK_SIZE:
         raise StartupError(
             f"--max-model-len {length} must be a multiple of {BLOCK_SIZE} with this policy: take"
             f" {max(BLOCK_SIZE, round_down(length))}"
         )
-    longest = round_down(wanted.model_max_len)
     if longest == 0:
         raise StartupError(
             f"the model's context of {wanted.model_max_len} is below a block of {BLOCK_SIZE}:"
@@ -31,7 +40,8 @@ def settle_spyre(wanted: Bounds) -> Bounds:
 def max_batch_tkv(config: SchedulerConfig) -> int:
     """Most of rows * tkv in a decode step. Source: vllm-spyre's default for unlisted models."""
     limit = config.options.max_batch_tkv
-    return config.max_num_seqs * config.max_model_len if limit is None else limit
+    most = config.max_num_seqs * config.max_model_len if limit is None else limit
+    return min(most, MAX_VOLUME)
 
 
 def check_room(config: SchedulerConfig) -> None:

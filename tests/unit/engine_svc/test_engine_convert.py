@@ -81,3 +81,11 @@ def test_cached_prompt_tokens_are_told_with_the_start(num_cached: int) -> None:
     spec = request_spec("a", 70)
     output = RequestOutput(request_id=spec.request_id, is_first=True, num_cached_tokens=num_cached)
     assert to_response(spec, [output]).started.cached_prompt_tokens == num_cached
+
+
+def test_the_largest_volume_fits_the_wire() -> None:
+    """Seats times context may be more than the field holds; so is the limit then no larger."""
+    geometry = geometry_message(
+        engine_info(scheduler="spyre_chunked", max_num_seqs=1 << 20, max_model_len=1 << 20)
+    )
+    assert geometry.spyre_chunked.max_batch_tkv == (1 << 32) - 1

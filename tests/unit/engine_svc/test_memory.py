@@ -37,7 +37,7 @@ def test_an_unset_context_shrinks_to_what_fits() -> None:
 
 def test_a_context_that_was_asked_for_is_never_shrunk() -> None:
     """Refused with what it needs, what there is, and what would fit."""
-    with pytest.raises(StartupError, match=r"1024 tokens needs 1\.0 MiB.*0\.5 MiB.*to 512"):
+    with pytest.raises(StartupError, match=r"1024 tokens needs 1\.0 MiB.*0\.5 MiB.*at most 512"):
         plan(kv_cache_bytes=512 << 10, max_model_len=1024)
 
 

@@ -10,7 +10,9 @@ from engine_svc.core.outputs import NO_SLOT, RowFault, RunnerOutput
 from engine_svc.core.params import RequestId
 from engine_svc.core.request_spec import RequestSpec
 from engine_svc.core.scheduler.base import Bounds, Fits, Later, Never
-from engine_svc.core.scheduler.spyre_chunked import MAX_OVERTAKEN, SpyreChunkedScheduler
+from engine_svc.core.scheduler.chunked_admission import MAX_OVERTAKEN
+from engine_svc.core.scheduler.spyre_chunked import SpyreChunkedScheduler
+from engine_svc.core.scheduler.spyre_limits import MAX_PROMPTS_IN_A_ROW
 from tests.support.driving import (
     distinct,
     drained,
@@ -135,16 +137,18 @@ def test_paused_requests_are_told_and_hold_their_blocks() -> None:
     assert steps_of(policy, 3) == [["a"], ["c"], ["b"]]
 
 
-def test_a_prompt_starts_past_paused_ones_when_nobody_decodes_but_not_twice_in_a_row() -> None:
-    """Else a stream of one-token requests would keep them waiting for ever."""
+def test_prompts_start_past_paused_ones_when_nobody_decodes_but_not_for_ever() -> None:
+    """Else a stream of one-token requests would keep them waiting."""
     policy = limited(64)
     policy.add_request(distinct("a", 30, 9), 0.0)
     policy.add_request(distinct("b", 34, 3), 0.0)
     steps_of(policy, 4)
     assert (policy.snapshot().running, policy.snapshot().paused) == (("b",), ("a",))
-    for name in "xyz":
-        policy.add_request(distinct(name, 30, 1), 0.0)
-    assert steps_of(policy, 5) == [["a"], ["b"], ["x!"], ["a"], ["y!"]]
+    for idx in range(2 * MAX_PROMPTS_IN_A_ROW):
+        policy.add_request(distinct(f"x{idx}", 30, 1), 0.0)
+    assert steps_of(policy, 4) == [["a"], ["b"], ["x0!"], ["x1!"]]
+    seen = [told(step_of(policy)) for _ in range(MAX_PROMPTS_IN_A_ROW)]
+    assert seen.index(["a"]) == MAX_PROMPTS_IN_A_ROW - 2
 
 
 def test_looking_ahead_keeps_out_whoever_could_exceed_the_volume() -> None:
@@ -200,6 +204,15 @@ def test_geometry_of_chunks_and_of_decodes() -> None:
         (152, (128, 0), 1, 2),
     ]
     assert layouts[4].write_blocks == ()
+
+
+def test_nobody_of_a_lower_priority_overtakes() -> None:
+    """Whoever is urgent and refused for the volume is waited for."""
+    policy = limited(2 * 256 - 1, over_limit=OverLimit.LOOK_AHEAD)
+    policy.add_request(distinct("a", 60, 60), 0.0)
+    policy.add_request(distinct("urgent", 128, 200), 0.0)
+    policy.add_request(replace(distinct("b", 60, 9), priority=1), 0.0)
+    assert steps_of(policy, 4) == [["a!"], ["a"], ["a"], ["a"]]
 
 
 def shared(name: str, prompt_len: int, max_tokens: int, *, own_from: int = 1 << 20) -> RequestSpec:
@@ -258,6 +271,40 @@ def test_a_failed_chunk_is_not_found_either() -> None:
     policy.update_from_output(step, RunnerOutput(token_ids={}, faults={RequestId("a"): fault}), 0.0)
     policy.check_integrity()
     assert policy.load().num_cached_blocks == 0
+
+
+def test_what_a_request_computed_that_failed_is_not_found_any_longer() -> None:
+    """Its broken values may have come from any of its chunks; those of others stay."""
+    policy = policy_of(options=STRAIGHT, chunk_len=64)
+    policy.add_request(shared("a", 70, 1), 0.0)
+    drained(policy)
+    policy.add_request(shared("b", 300, 9), 0.0)
+    for _ in range(3):
+        step_of(policy)
+    assert policy.load().num_used_blocks == 4
+    step = policy.schedule(0.0)
+    assert step is not None
+    fault = RowFault(reason="NON_FINITE_LOGITS", message="no")
+    policy.update_from_output(step, RunnerOutput(token_ids={}, faults={RequestId("b"): fault}), 0.0)
+    policy.check_integrity()
+    assert policy.load().num_cached_blocks == 1
+    policy.add_request(shared("c", 300, 1), 0.0)
+    assert step_of(policy).sequences[0].first_position == 64
+
+
+def test_cached_prompt_tokens_are_those_of_the_prompt() -> None:
+    """Prior output that is cached is spared, too, and not told as prompt."""
+    policy = policy_of(options=STRAIGHT, chunk_len=64)
+    policy.add_request(shared("a", 300, 1), 0.0)
+    drained(policy)
+    prior = tuple(range(71, 301))
+    spec = replace(shared("b", 70, 240), prior_output_token_ids=prior)
+    policy.add_request(spec, 0.0)
+    step = policy.schedule(0.0)
+    assert step is not None
+    assert step.sequences[0].first_position == 256
+    (output,) = policy.update_from_output(step, RunnerOutput(token_ids={RequestId("b"): (1,)}), 0.0)
+    assert output.num_cached_tokens == 70
 
 
 def test_cached_blocks_are_given_up_for_new_ones_the_oldest_ends_first() -> None:
@@ -323,6 +370,24 @@ def test_capacity_tells_what_must_wait() -> None:
     policy.add_request(distinct("b", 10, 9), 0.0)
     steps_of(policy, 2)
     assert policy.capacity(distinct("x", 10, 1)) == Later()
+
+
+def test_capacity_asks_prompts_pauses_and_volume() -> None:
+    """There is room now only if the next step could take it."""
+    policy = policy_of()
+    policy.add_request(distinct("long", 300, 1), 0.0)
+    step_of(policy)
+    assert policy.capacity(distinct("x", 10, 1)) == Later()
+    paused = limited(64)
+    paused.add_request(distinct("a", 30, 9), 0.0)
+    paused.add_request(distinct("b", 34, 3), 0.0)
+    steps_of(paused, 4)
+    assert paused.capacity(distinct("x", 10, 1)) == Later()
+    ahead = limited(2 * 256 - 1, over_limit=OverLimit.LOOK_AHEAD)
+    ahead.add_request(distinct("a", 60, 60), 0.0)
+    step_of(ahead)
+    assert ahead.capacity(distinct("x", 128, 200)) == Later()
+    assert ahead.capacity(distinct("x", 60, 9)) == Fits()
 
 
 def test_copies_of_rows_are_told_and_count() -> None:
