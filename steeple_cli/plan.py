@@ -17,7 +17,7 @@ from steeple_cli.planning.errors import PlanRefused
 from steeple_cli.planning.given_policy import GivenPolicy
 from steeple_cli.planning.given_workload import GivenWorkload
 from steeple_cli.planning.step_time import StepTime
-from steeple_cli.planning.timeline import draw_timeline
+from steeple_cli.planning.timeline import check_timeline, draw_timeline
 from steeple_cli.planning.told import as_json, as_text
 
 DEFAULT_TRACE_ROWS = 20
@@ -64,6 +64,8 @@ def plan(  # noqa: PLR0913 - one parameter per option of the command
         workload = _filled(GivenWorkload, options)
         step_time = _filled(StepTime, options)
         wanted = _comparison(policy, workload, step_time, trace)
+        if timeline is not None:
+            check_timeline(timeline, num_requests=len(wanted.workload))
         outcomes = compare(wanted)
         if timeline is not None:
             _draw(timeline, wanted, outcomes)

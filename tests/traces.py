@@ -8,8 +8,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from tests.support.trace_file import UnknownTrace
 from tests.support.trace_replay import Replay
-from tests.support.traces import Trace, UnknownTrace, read_traces
+from tests.support.traces import Trace, read_traces
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
         agreed = [
             _replayed(trace) for trace in read_traces(given.file) if _is_wanted(trace, given.only)
         ]
-    except (OSError, ValueError, KeyError, UnknownTrace) as error:
+    except (OSError, UnknownTrace) as error:
         sys.stderr.write(f"error: {given.file}: {error}\n")
         return 2
     if not agreed:

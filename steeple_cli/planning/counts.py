@@ -5,6 +5,10 @@ import math
 from steeple_cli.planning.errors import PlanRefused
 
 MAX_COUNT = 1 << 20
+MIN_RATE = 1e-4
+"""Per second. MAX_REQUESTS then come within MAX_ARRIVAL_S, give or take."""
+MAX_ARRIVAL_S = 1e9
+"""Up to here and a good way beyond, the clock tells microseconds apart."""
 
 
 def checked_count(option: str, value: int, *, most: int = MAX_COUNT) -> int:
@@ -22,8 +26,8 @@ def checked_rate(option: str, value: float) -> float:
     """`value` as it is.
 
     Raises:
-        PlanRefused: it is not a finite number above 0.
+        PlanRefused: it is not a finite number from MIN_RATE up.
     """
-    if not 0 < value < math.inf:
-        raise PlanRefused(f"{option} is a number above 0; it is {value:g}")
+    if not MIN_RATE <= value < math.inf:
+        raise PlanRefused(f"{option} is a number from {MIN_RATE:g} up; it is {value:g}")
     return value

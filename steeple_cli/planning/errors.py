@@ -1,4 +1,4 @@
-"""What ends a plan before it starts."""
+"""What ends a plan: before anything is simulated, or when its picture cannot be written."""
 
 
 class PlanRefused(Exception):

@@ -10,6 +10,8 @@ from engine_svc.core.scheduler.registry import SCHEDULERS
 from steeple_cli.planning.errors import PlanRefused
 
 DEFAULT_MAX_MODEL_LEN = 2048
+MAX_BLOCKS = 1 << 24
+"""More than any device holds; the books of a pool cost memory here as well."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +46,12 @@ def make_policy(name: str, wanted: Bounds, *, num_blocks: int | None) -> Planned
         num_blocks: None = enough for max_num_seqs requests of full length.
 
     Raises:
-        PlanRefused: the policy cannot work like this.
+        PlanRefused: the policy cannot work like this, or its cache has more than MAX_BLOCKS.
     """
     try:
         config = _config(_settled(name, wanted), num_blocks)
+        if config.num_blocks > MAX_BLOCKS:
+            raise PlanRefused(_too_many_blocks(name, config))
         return PlannedPolicy(name=name, config=config, scheduler=SCHEDULERS[name](config))
     except StartupError as error:
         raise PlanRefused(f"{name}: {error}") from None
@@ -72,4 +76,16 @@ def _config(bounds: Bounds, num_blocks: int | None) -> SchedulerConfig:
         max_num_seqs=bounds.max_num_seqs,
         max_num_batched_tokens=bounds.max_num_batched_tokens,
         options=bounds.options,
+    )
+
+
+def _too_many_blocks(name: str, config: SchedulerConfig) -> str:
+    remedy = (
+        "choose smaller --warmup-shapes"
+        if config.options.shapes and name == "static"
+        else "lower --max-num-seqs or --max-model-len, or set --num-blocks"
+    )
+    return (
+        f"{name}: {config.max_num_seqs} seats x {config.max_model_len} tokens take"
+        f" {config.num_blocks} KV blocks of {config.block_size}; at most {MAX_BLOCKS}: {remedy}"
     )

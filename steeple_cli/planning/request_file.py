@@ -7,6 +7,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from engine_svc.core.params import RequestId
+from steeple_cli.planning.counts import MAX_ARRIVAL_S
 from steeple_cli.planning.errors import PlanRefused
 from steeple_cli.planning.lengths import MAX_LENGTH
 from steeple_cli.planning.workload import PlannedRequest, PromptPrefix, Workload
@@ -23,7 +24,7 @@ class RequestLine(BaseModel):
     max_tokens: Length
     output_len: Length | None = None
     """Tokens until a stop token comes; None = max_tokens are produced."""
-    arrival_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    arrival_s: Annotated[float, Field(ge=0, le=MAX_ARRIVAL_S, allow_inf_nan=False)] = 0.0
     priority: Annotated[int, Field(ge=-(1 << 31), lt=1 << 31)] = 0
     prompt_prefix: tuple[Annotated[str, Field(min_length=1)], Length] | None = None
     """Name and length of a start that other prompts share."""

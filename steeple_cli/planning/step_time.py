@@ -12,13 +12,17 @@ from dataclasses import dataclass, fields
 from steeple_cli.planning.errors import PlanRefused
 from steeple_cli.planning.step_work import StepWork
 
+MIN_BASE_MS = 0.001
+"""Every step takes time: as much as the clock can tell."""
+MAX_PRICE = 1e6
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepTime:
     """The four numbers.
 
     Raises:
-        PlanRefused: one is not a finite number from 0 up, or a step would take no time.
+        PlanRefused: one is not 0 to MAX_PRICE, or a step would take less than MIN_BASE_MS.
     """
 
     base_ms: float = 20.0
@@ -33,10 +37,11 @@ class StepTime:
     def __post_init__(self) -> None:
         for field in fields(self):
             value: float = getattr(self, field.name)
-            if not 0 <= value < float("inf"):
-                raise PlanRefused(f"{_OPTIONS[field.name]} is a number from 0 up; it is {value:g}")
-        if self.base_ms == 0:
-            raise PlanRefused("--step-base-ms is above 0: every step takes time; it is 0")
+            least = MIN_BASE_MS if field.name == "base_ms" else 0
+            if not least <= value <= MAX_PRICE:
+                raise PlanRefused(
+                    f"{_OPTIONS[field.name]} is {least:g} to {MAX_PRICE:.0f}; it is {value:g}"
+                )
 
     def seconds(self, work: StepWork) -> float:
         """How long a step with this work takes."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations  # for what only type checkers import
 
+import importlib
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
@@ -44,24 +46,40 @@ def states_of(request: RequestRecord) -> Iterator[tuple[State, Interval]]:
     yield from _unless_empty(State.DECODE, now, request.end_s)
 
 
+def check_timeline(path: Path, *, num_requests: int) -> None:
+    """Refuse a picture that cannot be drawn, before anything is simulated for it.
+
+    Raises:
+        PlanRefused: too many requests, no matplotlib, or no place to write.
+    """
+    if num_requests > MAX_REQUESTS:
+        raise PlanRefused(
+            f"--timeline shows at most {MAX_REQUESTS} requests; there are {num_requests}"
+        )
+    try:
+        importlib.import_module("matplotlib.figure")
+    except ImportError:
+        raise PlanRefused(
+            "--timeline needs matplotlib: install the extra, pip install 'steeple[plan]'"
+        ) from None
+    if (hindrance := _hindrance(path)) is not None:
+        raise PlanRefused(f"--timeline {path} cannot be written: {hindrance}")
+
+
 def draw_timeline(
     path: Path, policies: Mapping[str, Sequence[RequestRecord]], order: Iterable[RequestId]
 ) -> None:
     """Write a PNG with one panel per policy, all on one time axis.
 
     Args:
-        path: where; overwritten.
+        path: where; overwritten. `check_timeline` has passed it.
         policies: at least one; the requests that each has finished.
         order: every request, from the top row down; a refused one has an empty row.
 
     Raises:
-        PlanRefused: too many requests, no matplotlib, or no place to write.
+        PlanRefused: it cannot be written after all.
     """
     rows = {request_id: row for row, request_id in enumerate(order)}
-    if len(rows) > MAX_REQUESTS:
-        raise PlanRefused(
-            f"--timeline shows at most {MAX_REQUESTS} requests; there are {len(rows)}"
-        )
     figure = _empty_figure(panel_height_px(len(rows)) * len(policies))
     panels = figure.subplots(len(policies), 1, sharex=True, squeeze=False)
     for axes, (name, requests) in zip(panels.flat, policies.items(), strict=True):
@@ -80,15 +98,24 @@ def panel_height_px(num_requests: int) -> int:
     return _MARGIN_PX + num_requests * row_px
 
 
+def _hindrance(path: Path) -> str | None:
+    """Why nothing can be written there, as far as can be told without writing."""
+    try:
+        if path.is_dir():
+            return "it is a folder"
+        if not path.parent.is_dir():
+            return "there is no such folder"
+        place = path if path.exists() else path.parent
+    except OSError as error:
+        return error.strerror
+    return None if os.access(place, os.W_OK) else "permission denied"
+
+
 def _empty_figure(height_px: int) -> Figure:
     """A figure that is drawn into memory and needs no display."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - an extra
-        from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
-    except ImportError:
-        raise PlanRefused(
-            "--timeline needs matplotlib: install the extra, pip install 'steeple[plan]'"
-        ) from None
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - an extra
+    from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
+
     figure = Figure(figsize=(_WIDTH_IN, height_px / _DPI), dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)
     return figure

@@ -97,11 +97,31 @@ def test_serve_tells_one_line_and_leaves_no_process() -> None:
     assert psutil.wait_procs(children, timeout=10)[1] == []
 
 
-def test_serve_takes_every_policy() -> None:
-    """Shapes on the command line bound what is served; the answer is the demo's."""
-    serving = Serving("--scheduler=static", "--warmup-shapes=64:20:4,128:20:2")
+@pytest.mark.parametrize(
+    ("policy", "told"),
+    [
+        (["continuous", "--max-num-seqs=3"], "at most 3 requests of 1,024 tokens at once"),
+        (
+            ["static", "--warmup-shapes=64:20:4,128:20:2"],
+            "at most 4 requests of 148 tokens at once",
+        ),
+        (
+            ["spyre_continuous", "--max-num-seqs=2", "--join=wait", "--max-model-len=256"],
+            "at most 2 requests of 256 tokens at once",
+        ),
+        (
+            ["spyre_chunked", "--max-num-seqs=2", "--max-num-batched-tokens=128"],
+            "at most 2 requests of 1,024 tokens at once",
+        ),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_serve_takes_every_policy(policy: list[str], told: str) -> None:
+    """Its options bound what is served, as the line tells; the answer is the demo's."""
+    name, *options = policy
+    serving = Serving(f"--scheduler={name}", *options)
     try:
-        assert "at most 4 requests of 148 tokens at once" in serving.line()
+        assert told in serving.line()
         assert steeple("chat", "What is 2+2?", f"--target={serving.target}").stdout == "4\n"
     finally:
         serving.stop()

@@ -28,6 +28,7 @@ TINY = TinyModel(
     config=LLAMA.config | {"vocab_size": WORDS, "max_position_embeddings": CONTEXT},
 )
 MIX = random_mix(11, num_requests=24, vocab_size=WORDS)
+SMALL_MIX = random_mix(12, num_requests=10, vocab_size=WORDS)
 ENGINE = (
     "--runner=fms",
     "--dtype=float32",
@@ -87,6 +88,21 @@ POLICIES = {
     ),
 }
 
+VARIANTS: Mapping[str, tuple[str, tuple[str, ...], Mapping[str, object]]] = {
+    "join-wait": ("spyre_continuous", ("--join=wait",), {"join": "wait"}),
+    "look-ahead": (
+        "spyre_chunked",
+        ("--over-limit=look-ahead", "--max-batch-tkv=600", "--max-num-batched-tokens=64"),
+        {"over_limit": "look-ahead"},
+    ),
+    "no-interleave": (
+        "spyre_chunked",
+        ("--no-interleave", "--max-num-batched-tokens=64"),
+        {"interleave": False},
+    ),
+}
+"""What else a policy can be told: its name, the options, and what its engine then tells of them."""
+
 
 @pytest.fixture(scope="module")
 def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -96,15 +112,15 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def agreed(model_dir: Path) -> Answers:
-    """What `continuous` answers when nobody leaves."""
+    """What `continuous` answers to either mix when nobody leaves."""
     with Deployment(model_dir, engine=[*ENGINE, "--max-num-seqs=4"]) as deployment:
-        return answers(deployment.target, leaving=False)
+        return answers(deployment.target, [*MIX, *SMALL_MIX], leaving=False)
 
 
-def answers(target: str, *, leaving: bool) -> Answers:
+def answers(target: str, mix: Sequence[MixedRequest], *, leaving: bool) -> Answers:
     """Send the whole mix at once; the tokens of each, as far as their callers stayed."""
-    with Client(target) as client, ThreadPoolExecutor(len(MIX)) as pool:
-        return dict(pool.map(lambda r: (r.name, answer(client, r, leaving=leaving)), MIX))
+    with Client(target) as client, ThreadPoolExecutor(len(mix)) as pool:
+        return dict(pool.map(lambda r: (r.name, answer(client, r, leaving=leaving)), mix))
 
 
 def answer(client: Client, request: MixedRequest, *, leaving: bool) -> list[int]:
@@ -142,6 +158,16 @@ def load_of(stub: Stub) -> info_pb2.GetLoadResponse:
     return stub.GetLoad(info_pb2.GetLoadRequest(), timeout=10)
 
 
+def rules_of(geometry: info_pb2.Geometry) -> dict[str, object]:
+    """What the engine tells of its policy, with what is off or 0."""
+    assert geometry.WhichOneof("rules")
+    return MessageToDict(
+        getattr(geometry, geometry.scheduler),
+        preserving_proto_field_name=True,
+        always_print_fields_with_no_presence=True,
+    )
+
+
 def check_nothing_is_left(stub: Stub) -> None:
     """Wait until nobody runs, waits or holds a block; every block is free or cached then."""
     eventually(lambda: load_of(stub).num_running + load_of(stub).num_waiting == 0)
@@ -150,9 +176,9 @@ def check_nothing_is_left(stub: Stub) -> None:
     assert load.num_free_blocks + load.num_cached_blocks == load.num_total_blocks > 0
 
 
-def check_answers(got: Answers, agreed: Answers) -> None:
+def check_answers(mix: Sequence[MixedRequest], got: Answers, agreed: Answers) -> None:
     """Who stayed has the same answer, who left has its beginning."""
-    for request in MIX:
+    for request in mix:
         wanted = agreed[request.name]
         if request.leaves_after is not None:
             wanted = wanted[: len(got[request.name])]
@@ -183,7 +209,7 @@ def test_a_policy_answers_as_continuous_does(policy: str, model_dir: Path, agree
     served = POLICIES[policy]
     engine = [*ENGINE, f"--scheduler={policy}", *served.arguments]
     with Deployment(model_dir, engine=engine) as deployment:
-        check_answers(answers(deployment.target, leaving=True), agreed)
+        check_answers(MIX, answers(deployment.target, MIX, leaving=True), agreed)
         with Client(deployment.target) as client:
             check_refusal(client, served)
             check_cached(client, served.num_cached)
@@ -192,8 +218,24 @@ def test_a_policy_answers_as_continuous_does(policy: str, model_dir: Path, agree
             check_nothing_is_left(stub)
             geometry = stub.GetEngineInfo(info_pb2.GetEngineInfoRequest(), timeout=10).geometry
     assert (geometry.scheduler, geometry.WhichOneof("rules")) == (policy, policy)
-    rules = MessageToDict(getattr(geometry, policy), preserving_proto_field_name=True)
-    assert rules == served.geometry
+    assert rules_of(geometry) == served.geometry
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_variant_of_a_policy_answers_as_continuous_does(
+    variant: str, model_dir: Path, agreed: Answers
+) -> None:
+    """What can be told to a policy changes when something is computed, never what."""
+    policy, options, told = VARIANTS[variant]
+    engine = [*ENGINE, f"--scheduler={policy}", "--max-num-seqs=4", *options]
+    with Deployment(model_dir, engine=engine) as deployment:
+        got = answers(deployment.target, SMALL_MIX, leaving=True)
+        with open_sync_channel(deployment.engine.address) as channel:
+            stub = Stub(channel)
+            check_nothing_is_left(stub)
+            geometry = stub.GetEngineInfo(info_pb2.GetEngineInfoRequest(), timeout=10).geometry
+    check_answers(SMALL_MIX, got, agreed)
+    assert told.items() <= rules_of(geometry).items()
 
 
 def test_the_mix_is_worth_the_while(agreed: Answers) -> None:

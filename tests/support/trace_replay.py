@@ -21,7 +21,9 @@ from engine_svc.core.params import RequestId, SamplingParams, StoppingParams
 from engine_svc.core.request_spec import RequestSpec
 from engine_svc.core.runner.fake import FakeRunner
 from engine_svc.core.runner.fake_options import FakeOptions
-from tests.support.traces import Arrival, Row, Trace, UnknownTrace, make_scheduler
+from engine_svc.core.scheduler.base import Never
+from tests.support.trace_file import UnknownTrace
+from tests.support.traces import Arrival, Row, Trace, make_scheduler
 
 _GREEDY = SamplingParams(temperature=0.0)
 
@@ -49,21 +51,45 @@ class Replay:
         self._runner.warm_up(num_blocks=config.num_blocks, block_size=config.block_size)
         self._tokens: dict[tuple[object, int], int] = {}
         self._num_output: dict[str, int] = {}
+        self._hopeless: dict[RequestId, str] = {}
+        """Whom the policy would refuse, and why; the reference ran some of them."""
         self._step: SchedulerOutput | None = None
         self._outputs: tuple[RequestOutput, ...] = ()
 
     def mismatches(self) -> Iterator[Mismatch]:
-        """Every field of every row that differs."""
+        """Every field of every row that differs.
+
+        Raises:
+            UnknownTrace: a field that nobody knows, or a request that can never run.
+        """
         for row in self._trace.rows:
             for arrival in self._trace.arrivals:
                 if arrival.step == row["step"]:
-                    self._scheduler.add_request(self._spec(arrival), 0.0)
+                    self._add(self._spec(arrival))
             yield from self._compared(row)
             self._execute()
             self._scheduler.check_integrity()
 
+    def _add(self, spec: RequestSpec) -> None:
+        capacity = self._scheduler.capacity(spec)
+        if isinstance(capacity, Never):
+            self._hopeless[spec.request_id] = capacity.reason
+        self._scheduler.add_request(spec, 0.0)
+
+    def _scheduled(self) -> SchedulerOutput | None:
+        try:
+            return self._scheduler.schedule(0.0)
+        except AssertionError:
+            unserved = [i for i in self._hopeless if i not in self._num_output]
+            if not unserved:  # a fault of the policy, not of the file
+                raise
+            name = unserved[0]
+            raise UnknownTrace(
+                f"{self._trace.title}: request {name} can never run: {self._hopeless[name]}"
+            ) from None
+
     def _execute(self) -> None:
-        self._step, self._outputs = self._scheduler.schedule(0.0), ()
+        self._step, self._outputs = self._scheduled(), ()
         if self._step is not None:
             self._runner.execute(self._step)
             answer = self._answer(self._step)

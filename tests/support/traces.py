@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from engine_svc.core.batching import BatchingOptions, Join, OverLimit, PauseOrder, WarmupShape
+from engine_svc.core.errors import StartupError
 from engine_svc.core.geometry.blocks import num_blocks
 from engine_svc.core.scheduler.base import Bounds, Scheduler, SchedulerConfig
 from engine_svc.core.scheduler.registry import SCHEDULERS
+from tests.support.trace_file import UnknownTrace, check_file, check_settings
 
 Row = Mapping[str, Any]
 
@@ -34,10 +36,6 @@ _CONFIG_NAMES = {
     *("shapes", "max_num_seqs", "max_model_len", "chunk_size", "available_blocks"),
     *("max_batch_tkv_limit", "prefix_caching", "pausing", "interleave", "long_output_first"),
 }
-
-
-class UnknownTrace(Exception):
-    """The file asks for something that cannot be replayed; the message names it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,19 +71,27 @@ def read_traces(path: Path) -> list[Trace]:
     """All traces of a file, in order.
 
     Raises:
-        UnknownTrace: the file has a mode that no policy stands for.
+        OSError: the file cannot be read.
+        UnknownTrace: it is no file of traces, or has a mode that no policy stands for.
     """
-    modes = json.loads(path.read_text())["modes"]
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UnknownTrace(f"no JSON: {error}") from None
+    check_file(raw)
+    modes = raw["modes"]
     return [_trace(mode, trace) for mode, part in modes.items() for trace in part["traces"]]
 
 
 def _trace(mode: str, raw: Mapping[str, Any]) -> Trace:
     if mode not in POLICIES:
         raise UnknownTrace(f"mode {mode}: known are {', '.join(POLICIES)}")
+    config = _flat(raw["config"])
+    check_settings(config, is_static=POLICIES[mode] == "static")
     return Trace(
         mode=mode,
         name=raw["name"],
-        config=_flat(raw["config"]),
+        config=config,
         arrivals=tuple(_arrival(request) for request in raw["requests"]),
         rows=tuple(_filled(raw["steps"])),
     )
@@ -94,7 +100,10 @@ def _trace(mode: str, raw: Mapping[str, Any]) -> Trace:
 def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
     """The settings with those that are given as environment variables."""
     flat = {name: value for name, value in config.items() if name != "env"}
-    for variable, value in config.get("env", {}).items():
+    variables = config.get("env", {})
+    if not isinstance(variables, dict):
+        raise UnknownTrace("env is an object of variables")
+    for variable, value in variables.items():
         bare = next((variable[len(p) :] for p in _ENV_PREFIXES if variable.startswith(p)), "")
         if bare not in _ENV_NAMES:
             raise UnknownTrace(f"environment variable {variable}")
@@ -105,13 +114,13 @@ def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _arrival(raw: Mapping[str, Any]) -> Arrival:
-    own = [[f"prompt{raw['id']}", 0, raw["prompt_len"]]]
+    segments = raw.get("prompt_segments") or [[f"prompt{raw['id']}", 0, raw["prompt_len"]]]
     return Arrival(
         id=raw["id"],
         prompt_len=raw["prompt_len"],
         max_tokens=raw["max_tokens"],
         step=raw["arrival_step"],
-        segments=tuple(tuple(part) for part in raw.get("prompt_segments", own)),
+        segments=tuple(tuple(part) for part in segments),
     )
 
 
@@ -128,17 +137,25 @@ def _filled(rows: list[dict[str, Any]]) -> Iterator[Row]:
 
 def _next_decode(row: Row) -> dict[str, Any]:
     kept = ("waiting", "running", "outputs", "n_used_blocks", "n_reserved_blocks", "shape")
+    counted = ("step", "tkv", "kv_len")
     return {
         **{name: row[name] for name in kept if name in row},
-        **{name: row[name] + 1 for name in ("step", "tkv", "kv_len") if name in row},
+        **{name: row[name] + 1 for name in counted if row.get(name) is not None},
         "finished": [],
     }
 
 
 def make_scheduler(trace: Trace) -> tuple[Scheduler, SchedulerConfig]:
-    """The policy that a trace is of, with its settings."""
-    config = _scheduler_config(trace)
-    return SCHEDULERS[POLICIES[trace.mode]](config), config
+    """The policy that a trace is of, with its settings.
+
+    Raises:
+        UnknownTrace: the policy cannot work with them.
+    """
+    try:
+        config = _scheduler_config(trace)
+        return SCHEDULERS[POLICIES[trace.mode]](config), config
+    except StartupError as error:
+        raise UnknownTrace(f"{trace.title}: {error}") from None
 
 
 def _scheduler_config(trace: Trace) -> SchedulerConfig:

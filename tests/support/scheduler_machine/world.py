@@ -1,6 +1,7 @@
 """One policy from arrival to end, checked at every step."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from enum import Enum, auto
 from pathlib import Path
 
@@ -36,7 +37,7 @@ class Failure(Enum):
     ROW = auto()
     """The runner answers, but one row is useless."""
     STEP = auto()
-    """The runner raises before it has written anything."""
+    """The runner raises when it has written the first half of the sequences."""
 
 
 class World:
@@ -142,6 +143,8 @@ class World:
         ids = [sequence.request_id for sequence in step.sequences]
         match failure:
             case Failure.STEP:
+                half = step.sequences[: len(step.sequences) // 2]
+                self._runner.execute(replace(step, sequences=half))
                 return RunnerOutput(token_ids={}, faults=dict.fromkeys(ids, FAULT))
             case Failure.ROW:
                 result = self._runner.execute(step)

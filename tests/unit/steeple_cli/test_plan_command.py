@@ -18,6 +18,10 @@ ROOT = Path(__file__).resolve().parents[3]
 FOUR = ["--requests=4", "--prompt-lens=20", "--output-lens=3"]
 SMALL = [*FOUR, "--max-num-seqs=2"]
 EXTRAS = ("torch", "fms", "transformers", "numpy", "matplotlib", "msgspec", "safetensors")
+LONG = ["--max-model-len=1048576", "--output-lens=1000000"]
+"""What would be simulated for hours."""
+MOST = "16777216"
+BLOCKS = ["--max-num-seqs", "--max-model-len", "--num-blocks", "KV blocks", MOST]
 SHAPES = "--warmup-shapes=64:20:2,128:20:1"
 
 
@@ -143,18 +147,27 @@ def test_a_timeline_is_drawn(tmp_path: Path) -> None:
         (["--num-blocks=-1"], ["--num-blocks", "-1"]),
         (["--requests=0"], ["--requests", "1", "0"]),
         (["--requests=100001"], ["--requests", "100000", "100001"]),
-        (["--rate=0"], ["--rate", "above 0", "0"]),
+        (["--max-num-seqs=512", "--max-model-len=1048576"], BLOCKS),
+        (["--scheduler=spyre_chunked", "--max-num-seqs=1048576"], BLOCKS),
+        (
+            ["--scheduler=static", "--warmup-shapes=16384:16384:1024", "--block-size=1"],
+            ["--warmup-shapes", "KV blocks", MOST],
+        ),
+        (["--rate=0"], ["--rate", "0.0001", "0"]),
+        (["--rate=1e-308"], ["--rate", "0.0001", "1e-308"]),
         (["--rate=nan"], ["--rate", "nan"]),
         (["--prompt-lens=some"], ["--prompt-lens", "lognormal", "'some'"]),
         (["--output-lens="], ["--output-lens", "''"]),
         (["--max-tokens=0"], ["--max-tokens", "1", "0"]),
-        (["--step-base-ms=0"], ["--step-base-ms", "0"]),
+        (["--step-base-ms=0"], ["--step-base-ms", "0.001 to 1000000", "is 0"]),
+        (["--step-base-ms=1e308"], ["--step-base-ms", "0.001 to 1000000", "1e+308"]),
         (["--trace=some"], ["--trace", "all or none", "'some'"]),
         (["--trace=0"], ["--trace", "0"]),
         (["--trace=" + "9" * 5000], ["--trace", "a number"]),
         (["--requests-file=/nowhere"], ["--requests-file", "/nowhere"]),
         (["--requests-file=/nowhere", "--seed=1"], ["--seed", "--requests-file"]),
-        (["--timeline=/nowhere/t.png", "--requests=1"], ["--timeline", "/nowhere/t.png"]),
+        ([*LONG, "--timeline=/nowhere/t.png", "--requests=1000"], ["--timeline", "/nowhere/t.png"]),
+        ([*LONG, "--timeline=t.png", "--requests=1001"], ["--timeline", "1000", "1001"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

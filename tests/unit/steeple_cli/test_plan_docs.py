@@ -1,5 +1,6 @@
 """docs/scheduling.md shows what the commands really print."""
 
+import json
 import shlex
 from pathlib import Path
 
@@ -43,6 +44,25 @@ def test_an_example_prints_what_is_shown(
     assert result.exit_code == 0, result.stderr
     assert shown
     assert shown in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("policy", "change"),
+    [("spyre_chunked", "--over-limit look-ahead"), ("spyre_continuous", "--join wait")],
+)
+def test_a_row_with_one_thing_changed_tells_its_figures(policy: str, change: str) -> None:
+    """The last command of the page with the change at its end; two rows stand for all."""
+    command, _ = examples()[-1]
+    result = CliRunner().invoke(app, [*shlex.split(command), *shlex.split(change), "--json"])
+    assert result.exit_code == 0, result.stderr
+    plans = json.loads(result.stdout)["policies"]
+    (figures,) = (plan["figures"] for plan in plans if plan["scheduler"] == policy)
+    latencies = figures["latencies"]
+    row = (
+        f"| `{policy}` | `{change}` | {figures['rates']['output_tokens_per_s']:.0f}"
+        f" | {latencies['ttft_s']['p50']:.1f} s | {latencies['itl_s']['p99'] * 1000:.0f} ms |"
+    )
+    assert row in PAGE.read_text(encoding="utf-8").splitlines()
 
 
 def test_its_picture_is_there() -> None:

@@ -1,5 +1,6 @@
 """The picture: right states, right size, right colours in each row."""
 
+import os
 import struct
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from steeple_cli.planning.record import Cause, Interval, Pause, RequestRecord
 from steeple_cli.planning.timeline import (
     MAX_REQUESTS,
     State,
+    check_timeline,
     draw_timeline,
     panel_height_px,
     states_of,
@@ -112,11 +114,44 @@ def test_a_plan_without_a_finished_request_has_a_picture_too(tmp_path: Path) -> 
 
 
 def test_too_many_requests_are_refused_with_the_limit(tmp_path: Path) -> None:
+    check_timeline(tmp_path / "t.png", num_requests=MAX_REQUESTS)
     with pytest.raises(PlanRefused, match=f"--timeline .*{MAX_REQUESTS}.*{MAX_REQUESTS + 1}"):
-        draw_timeline(tmp_path / "t.png", {"continuous": []}, ids(MAX_REQUESTS + 1))
+        check_timeline(tmp_path / "t.png", num_requests=MAX_REQUESTS + 1)
 
 
-def test_a_picture_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("none/t.png", "there is no such folder"),
+        ("file/t.png", "there is no such folder"),
+        (".", "it is a folder"),
+        ("x" * 300, "File name too long"),
+    ],
+)
+def test_a_place_where_nothing_can_be_written_is_told_beforehand(
+    tmp_path: Path, name: str, told: str
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(PlanRefused, match=f"--timeline .*{told}"):
+        check_timeline(tmp_path / name, num_requests=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_place_that_may_not_be_written_is_told_beforehand(
+    tmp_path: Path, *, is_there: bool
+) -> None:
+    path = tmp_path / "t.png"
+    if is_there:
+        path.touch(mode=0o400)
+    else:
+        tmp_path.chmod(0o500)
+    with pytest.raises(PlanRefused, match=r"--timeline .*permission denied"):
+        check_timeline(path, num_requests=1)
+
+
+def test_a_picture_that_cannot_be_written_after_all_is_told(tmp_path: Path) -> None:
     with pytest.raises(PlanRefused, match=r"--timeline .*No such file or directory"):
         draw_timeline(tmp_path / "none" / "t.png", {"continuous": []}, ids(1))
 
@@ -126,4 +161,4 @@ def test_without_matplotlib_the_extra_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(PlanRefused, match=r"--timeline needs matplotlib.*steeple\[plan\]"):
-        draw_timeline(tmp_path / "t.png", {"continuous": []}, ids(1))
+        check_timeline(tmp_path / "t.png", num_requests=1)
