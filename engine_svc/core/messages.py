@@ -112,6 +112,8 @@ class StepOutputs(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     load: SchedulerLoad
     num_steps: int
     num_output_tokens: int
+    step_s: float = 0.0
+    """How long the step took; 0 where none ran."""
 
 
 Event = Loading | Ready | Failed | StepOutputs

@@ -4,10 +4,17 @@
 `layout` states the geometry that the policy computed for runners that need one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from engine_svc.core.params import BlockId, FinishReason, RequestId, SamplingParams, TokenId
+from engine_svc.core.params import (
+    BlockId,
+    FinishReason,
+    LogprobsParams,
+    RequestId,
+    SamplingParams,
+    TokenId,
+)
 
 NO_SLOT = -1
 """In a slot mapping: compute this token, do not write its keys and values."""
@@ -22,6 +29,15 @@ class SampleSpec:
     """Which of the caller's outputs this is: outputs of one seed differ by it."""
     banned_token_ids: tuple[TokenId, ...] = ()
     """Tokens that must not be chosen now (end tokens before min_tokens)."""
+    eos_token_ids: tuple[TokenId, ...] = ()
+    """The end tokens that a length penalty makes likelier."""
+    logprobs: LogprobsParams | None = None
+    """None = no log-probabilities are wanted."""
+    num_prompt_tokens: int = 0
+    """With `history`: its first so many tokens are the prompt."""
+    history: Sequence[TokenId] | None = None
+    """All tokens before the one to choose, where the parameters look back; else None. Only to be
+    read, and only while the step runs: it grows with the request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +141,18 @@ class RowFault:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenLogprobs:
+    """Natural log-probabilities at one position, of the raw logits in float32."""
+
+    logprob: float
+    """Of the token chosen."""
+    rank: int
+    """1 = no token was likelier."""
+    top: tuple[tuple[TokenId, float], ...] = ()
+    """The likeliest tokens, best first, or the ones asked for in the order asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerOutput:
     """What one step produced."""
 
@@ -132,6 +160,8 @@ class RunnerOutput:
     """For every sequence with a `sample`, its new tokens, in order; never empty."""
     faults: Mapping[RequestId, RowFault] = field(default_factory=dict)
     """The sequences that failed; disjoint from `token_ids`."""
+    logprobs: Mapping[RequestId, tuple[TokenLogprobs, ...]] = field(default_factory=dict)
+    """One per token, for the sequences whose `sample` asks for them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +172,8 @@ class RequestOutput:
     first_position: int = 0
     """Output tokens that came before these, prior ones included."""
     token_ids: tuple[TokenId, ...] = ()
+    logprobs: tuple[TokenLogprobs, ...] = ()
+    """One per token, where asked for."""
     is_first: bool = False
     """The first step that computed the request has run."""
     queue_s: float = 0.0
@@ -170,6 +202,12 @@ class SchedulerLoad:
     num_used_blocks: int
     num_cached_blocks: int
     num_total_blocks: int
+    num_preemptions: int = 0
+    """Since start: requests that gave their blocks back to compute them again."""
+    num_prompt_tokens: int = 0
+    """Since start: prompt tokens of the requests that were started."""
+    num_cached_prompt_tokens: int = 0
+    """Of those, the ones that the prefix cache spared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

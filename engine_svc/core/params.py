@@ -21,6 +21,16 @@ class FinishReason(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LengthPenalty:
+    """The end of sequence becomes likelier with every token beyond a length."""
+
+    start_index: int
+    """Output tokens before the growth starts."""
+    decay_factor: float
+    """At least 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingParams:
     """How the next token is chosen. Ranges: `common/v1/sampling.proto`."""
 
@@ -30,13 +40,43 @@ class SamplingParams:
     """0 = off."""
     top_p: float = 1.0
     min_p: float = 0.0
+    typical_p: float = 1.0
     seed: int = 0
     """64 bits; unused when greedy."""
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    length_penalty: LengthPenalty | None = None
+    logit_bias: tuple[tuple[TokenId, float], ...] = ()
+    """Each token at most once."""
+    bad_word_ids: tuple[tuple[TokenId, ...], ...] = ()
+    """Sequences that must not appear in the output; none empty."""
 
     @property
     def is_greedy(self) -> bool:
         """Whether the likeliest token is taken, without any randomness."""
         return self.temperature == 0.0
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether the next token depends on earlier ones by more than the model."""
+        return (
+            self.repetition_penalty != 1.0
+            or self.presence_penalty != 0.0
+            or self.frequency_penalty != 0.0
+            or self.length_penalty is not None
+            or bool(self.bad_word_ids)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogprobsParams:
+    """Which log-probabilities are told beside each output token's own."""
+
+    num_top: int = 0
+    """Of the likeliest tokens so many."""
+    token_ids: tuple[TokenId, ...] = ()
+    """Of exactly these tokens, instead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,3 +91,5 @@ class StoppingParams:
     """The model's own end tokens; empty where the request ignores them."""
     stop_token_ids: tuple[TokenId, ...] = ()
     """The request's end tokens."""
+    time_limit_s: float | None = None
+    """Seconds from acceptance after which the output so far is the result; None = none."""

@@ -2,7 +2,13 @@
 
 from dataclasses import dataclass
 
-from engine_svc.core.params import RequestId, SamplingParams, StoppingParams, TokenId
+from engine_svc.core.params import (
+    LogprobsParams,
+    RequestId,
+    SamplingParams,
+    StoppingParams,
+    TokenId,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +27,10 @@ class RequestSpec:
     """Lower goes first."""
     timeout_s: float | None = None
     """How long the caller will wait from now on; None = for ever."""
+    logprobs: LogprobsParams | None = None
+    """None = no log-probabilities are told."""
+    cache_salt: str = ""
+    """Cached prefixes are shared only among requests of one salt."""
 
     @property
     def num_prompt_tokens(self) -> int:

@@ -24,25 +24,26 @@ _sym_db = _symbol_database.Default()
 
 from steeple.common.v1 import finish_reason_pb2 as steeple_dot_common_dot_v1_dot_finish__reason__pb2
 from steeple.common.v1 import sampling_pb2 as steeple_dot_common_dot_v1_dot_sampling__pb2
+from steeple.common.v1 import tokens_pb2 as steeple_dot_common_dot_v1_dot_tokens__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n steeple/engine/v1/generate.proto\x12\x11steeple.engine.v1\x1a%steeple/common/v1/finish_reason.proto\x1a steeple/common/v1/sampling.proto\"\xbe\x03\n\x0fGenerateRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x18\n\x10prompt_token_ids\x18\x03 \x03(\r\x12\x1e\n\x16prior_output_token_ids\x18\x04 \x03(\r\x12\x14\n\x0coutput_index\x18\x05 \x01(\r\x12\x33\n\x08sampling\x18\x06 \x01(\x0b\x32!.steeple.common.v1.SamplingParams\x12\x33\n\x08stopping\x18\x07 \x01(\x0b\x32!.steeple.common.v1.StoppingParams\x12/\n\x06output\x18\x08 \x01(\x0b\x32\x1f.steeple.common.v1.OutputParams\x12/\n\x06guided\x18\t \x01(\x0b\x32\x1f.steeple.common.v1.GuidedParams\x12\x15\n\x08priority\x18\n \x01(\x05H\x00\x88\x01\x01\x12\x14\n\x07\x61\x64\x61pter\x18\x0b \x01(\tH\x01\x88\x01\x01\x12\x17\n\ncache_salt\x18\x0c \x01(\tH\x02\x88\x01\x01\x42\x0b\n\t_priorityB\n\n\x08_adapterB\r\n\x0b_cache_salt\"\xb0\x01\n\x10GenerateResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12+\n\x07started\x18\x02 \x01(\x0b\x32\x1a.steeple.engine.v1.Started\x12,\n\x05\x64\x65lta\x18\x03 \x01(\x0b\x32\x1d.steeple.engine.v1.TokenDelta\x12-\n\x08\x66inished\x18\x04 \x01(\x0b\x32\x1b.steeple.engine.v1.Finished\"\xa3\x01\n\x07Started\x12\x33\n\x08sampling\x18\x01 \x01(\x0b\x32!.steeple.common.v1.SamplingParams\x12\x33\n\x08stopping\x18\x02 \x01(\x0b\x32!.steeple.common.v1.StoppingParams\x12\x1c\n\x14\x63\x61\x63hed_prompt_tokens\x18\x03 \x01(\r\x12\x10\n\x08queue_ns\x18\x04 \x01(\x04\"k\n\nTokenDelta\x12\x16\n\x0e\x66irst_position\x18\x01 \x01(\r\x12\x11\n\ttoken_ids\x18\x02 \x03(\r\x12\x32\n\x08logprobs\x18\x03 \x03(\x0b\x32 .steeple.engine.v1.TokenLogprobs\"[\n\rTokenLogprobs\x12\x0f\n\x07logprob\x18\x01 \x01(\x02\x12\x0c\n\x04rank\x18\x02 \x01(\r\x12\x15\n\rtop_token_ids\x18\x03 \x03(\r\x12\x14\n\x0ctop_logprobs\x18\x04 \x03(\x02\"\x97\x01\n\x08\x46inished\x12\x36\n\rfinish_reason\x18\x01 \x01(\x0e\x32\x1f.steeple.common.v1.FinishReason\x12\x1a\n\rstop_token_id\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x12\n\nprefill_ns\x18\x03 \x01(\x04\x12\x11\n\tdecode_ns\x18\x04 \x01(\x04\x42\x10\n\x0e_stop_token_idb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n steeple/engine/v1/generate.proto\x12\x11steeple.engine.v1\x1a%steeple/common/v1/finish_reason.proto\x1a steeple/common/v1/sampling.proto\x1a\x1esteeple/common/v1/tokens.proto\"\xf1\x03\n\x0fGenerateRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x18\n\x10prompt_token_ids\x18\x03 \x03(\r\x12\x1e\n\x16prior_output_token_ids\x18\x04 \x03(\r\x12\x14\n\x0coutput_index\x18\x05 \x01(\r\x12\x33\n\x08sampling\x18\x06 \x01(\x0b\x32!.steeple.common.v1.SamplingParams\x12\x33\n\x08stopping\x18\x07 \x01(\x0b\x32!.steeple.common.v1.StoppingParams\x12/\n\x06output\x18\x08 \x01(\x0b\x32\x1f.steeple.common.v1.OutputParams\x12/\n\x06guided\x18\t \x01(\x0b\x32\x1f.steeple.common.v1.GuidedParams\x12\x15\n\x08priority\x18\n \x01(\x05H\x00\x88\x01\x01\x12\x14\n\x07\x61\x64\x61pter\x18\x0b \x01(\tH\x01\x88\x01\x01\x12\x17\n\ncache_salt\x18\x0c \x01(\tH\x02\x88\x01\x01\x12\x31\n\x0c\x62\x61\x64_word_ids\x18\r \x03(\x0b\x32\x1b.steeple.common.v1.TokenIdsB\x0b\n\t_priorityB\n\n\x08_adapterB\r\n\x0b_cache_salt\"\xb0\x01\n\x10GenerateResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12+\n\x07started\x18\x02 \x01(\x0b\x32\x1a.steeple.engine.v1.Started\x12,\n\x05\x64\x65lta\x18\x03 \x01(\x0b\x32\x1d.steeple.engine.v1.TokenDelta\x12-\n\x08\x66inished\x18\x04 \x01(\x0b\x32\x1b.steeple.engine.v1.Finished\"\xa3\x01\n\x07Started\x12\x33\n\x08sampling\x18\x01 \x01(\x0b\x32!.steeple.common.v1.SamplingParams\x12\x33\n\x08stopping\x18\x02 \x01(\x0b\x32!.steeple.common.v1.StoppingParams\x12\x1c\n\x14\x63\x61\x63hed_prompt_tokens\x18\x03 \x01(\r\x12\x10\n\x08queue_ns\x18\x04 \x01(\x04\"k\n\nTokenDelta\x12\x16\n\x0e\x66irst_position\x18\x01 \x01(\r\x12\x11\n\ttoken_ids\x18\x02 \x03(\r\x12\x32\n\x08logprobs\x18\x03 \x03(\x0b\x32 .steeple.engine.v1.TokenLogprobs\"[\n\rTokenLogprobs\x12\x0f\n\x07logprob\x18\x01 \x01(\x02\x12\x0c\n\x04rank\x18\x02 \x01(\r\x12\x15\n\rtop_token_ids\x18\x03 \x03(\r\x12\x14\n\x0ctop_logprobs\x18\x04 \x03(\x02\"\x97\x01\n\x08\x46inished\x12\x36\n\rfinish_reason\x18\x01 \x01(\x0e\x32\x1f.steeple.common.v1.FinishReason\x12\x1a\n\rstop_token_id\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x12\n\nprefill_ns\x18\x03 \x01(\x04\x12\x11\n\tdecode_ns\x18\x04 \x01(\x04\x42\x10\n\x0e_stop_token_idb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'steeple.engine.v1.generate_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GENERATEREQUEST']._serialized_start=129
-  _globals['_GENERATEREQUEST']._serialized_end=575
-  _globals['_GENERATERESPONSE']._serialized_start=578
-  _globals['_GENERATERESPONSE']._serialized_end=754
-  _globals['_STARTED']._serialized_start=757
-  _globals['_STARTED']._serialized_end=920
-  _globals['_TOKENDELTA']._serialized_start=922
-  _globals['_TOKENDELTA']._serialized_end=1029
-  _globals['_TOKENLOGPROBS']._serialized_start=1031
-  _globals['_TOKENLOGPROBS']._serialized_end=1122
-  _globals['_FINISHED']._serialized_start=1125
-  _globals['_FINISHED']._serialized_end=1276
+  _globals['_GENERATEREQUEST']._serialized_start=161
+  _globals['_GENERATEREQUEST']._serialized_end=658
+  _globals['_GENERATERESPONSE']._serialized_start=661
+  _globals['_GENERATERESPONSE']._serialized_end=837
+  _globals['_STARTED']._serialized_start=840
+  _globals['_STARTED']._serialized_end=1003
+  _globals['_TOKENDELTA']._serialized_start=1005
+  _globals['_TOKENDELTA']._serialized_end=1112
+  _globals['_TOKENLOGPROBS']._serialized_start=1114
+  _globals['_TOKENLOGPROBS']._serialized_end=1205
+  _globals['_FINISHED']._serialized_start=1208
+  _globals['_FINISHED']._serialized_end=1359
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from steeple.common.v1 import finish_reason_pb2 as _finish_reason_pb2
 from steeple.common.v1 import sampling_pb2 as _sampling_pb2
+from steeple.common.v1 import tokens_pb2 as _tokens_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -38,6 +39,7 @@ class GenerateRequest(_message.Message):
     PRIORITY_FIELD_NUMBER: _builtins.int
     ADAPTER_FIELD_NUMBER: _builtins.int
     CACHE_SALT_FIELD_NUMBER: _builtins.int
+    BAD_WORD_IDS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Unique among the engine's live requests; at most 160 of [A-Za-z0-9_.:/#-]."""
     model: _builtins.str
@@ -60,7 +62,7 @@ class GenerateRequest(_message.Message):
 
     @_builtins.property
     def sampling(self) -> _sampling_pb2.SamplingParams:
-        """seed must be set unless temperature is 0."""
+        """seed must be set unless temperature is 0. bad_words must be empty: see bad_word_ids."""
 
     @_builtins.property
     def stopping(self) -> _sampling_pb2.StoppingParams:
@@ -72,6 +74,12 @@ class GenerateRequest(_message.Message):
 
     @_builtins.property
     def guided(self) -> _sampling_pb2.GuidedParams: ...
+    @_builtins.property
+    def bad_word_ids(self) -> _containers.RepeatedCompositeFieldContainer[_tokens_pb2.TokenIds]:
+        """The token sequences that must not appear in the output: every way to write sampling.bad_words,
+        which is the tokenizer service's work. At most 256 of at most 64 ids each.
+        """
+
     def __init__(
         self,
         *,
@@ -87,10 +95,11 @@ class GenerateRequest(_message.Message):
         priority: _builtins.int | None = ...,
         adapter: _builtins.str | None = ...,
         cache_salt: _builtins.str | None = ...,
+        bad_word_ids: _abc.Iterable[_tokens_pb2.TokenIds] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_adapter", b"_adapter", "_cache_salt", b"_cache_salt", "_priority", b"_priority", "adapter", b"adapter", "cache_salt", b"cache_salt", "guided", b"guided", "output", b"output", "priority", b"priority", "sampling", b"sampling", "stopping", b"stopping"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_adapter", b"_adapter", "_cache_salt", b"_cache_salt", "_priority", b"_priority", "adapter", b"adapter", "cache_salt", b"cache_salt", "guided", b"guided", "model", b"model", "output", b"output", "output_index", b"output_index", "prior_output_token_ids", b"prior_output_token_ids", "priority", b"priority", "prompt_token_ids", b"prompt_token_ids", "request_id", b"request_id", "sampling", b"sampling", "stopping", b"stopping"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_adapter", b"_adapter", "_cache_salt", b"_cache_salt", "_priority", b"_priority", "adapter", b"adapter", "bad_word_ids", b"bad_word_ids", "cache_salt", b"cache_salt", "guided", b"guided", "model", b"model", "output", b"output", "output_index", b"output_index", "prior_output_token_ids", b"prior_output_token_ids", "priority", b"priority", "prompt_token_ids", b"prompt_token_ids", "request_id", b"request_id", "sampling", b"sampling", "stopping", b"stopping"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__adapter: _TypeAlias = _typing.Literal["adapter"]  # noqa: Y015
     _WhichOneofArgType__adapter: _TypeAlias = _typing.Literal["_adapter", b"_adapter"]  # noqa: Y015

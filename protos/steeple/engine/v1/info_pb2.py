@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from steeple.common.v1 import sampling_pb2 as steeple_dot_common_dot_v1_dot_sampling__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1csteeple/engine/v1/info.proto\x12\x11steeple.engine.v1\x1a steeple/common/v1/sampling.proto\"\x10\n\x0eGetLoadRequest\"\x9a\x02\n\x0fGetLoadResponse\x12\x13\n\x0bnum_running\x18\x01 \x01(\r\x12\x13\n\x0bnum_waiting\x18\x02 \x01(\r\x12\x1a\n\x12num_waiting_tokens\x18\x03 \x01(\x04\x12\x17\n\x0fnum_free_blocks\x18\x04 \x01(\r\x12\x17\n\x0fnum_used_blocks\x18\x05 \x01(\r\x12\x19\n\x11num_cached_blocks\x18\x06 \x01(\r\x12\x18\n\x10num_total_blocks\x18\x07 \x01(\r\x12\x11\n\tnum_steps\x18\x08 \x01(\x04\x12\x19\n\x11num_output_tokens\x18\t \x01(\x04\x12\x1a\n\x12since_last_step_ns\x18\n \x01(\x04\x12\x10\n\x08\x64raining\x18\x0b \x01(\x08\"\x16\n\x14GetEngineInfoRequest\"\x8a\x04\n\x15GetEngineInfoResponse\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x03 \x01(\t\x12\x19\n\x11model_fingerprint\x18\x04 \x01(\t\x12\x1d\n\x15tokenizer_fingerprint\x18\x05 \x01(\t\x12\x12\n\nvocab_size\x18\x06 \x01(\r\x12\x15\n\rmax_model_len\x18\x07 \x01(\r\x12\r\n\x05\x64type\x18\x08 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\t \x01(\t\x12\x0e\n\x06runner\x18\n \x01(\t\x12\x14\n\x0cmax_num_seqs\x18\x0b \x01(\r\x12\x17\n\x0fmax_num_waiting\x18\x0c \x01(\r\x12\x1a\n\x12\x64\x65\x66\x61ult_max_tokens\x18\r \x01(\r\x12;\n\x10\x64\x65\x66\x61ult_sampling\x18\x0e \x01(\x0b\x32!.steeple.common.v1.SamplingParams\x12\x15\n\reos_token_ids\x18\x0f \x03(\r\x12\x12\n\nblock_size\x18\x10 \x01(\r\x12\x12\n\nnum_blocks\x18\x11 \x01(\r\x12\x15\n\rweights_bytes\x18\x12 \x01(\x04\x12\x16\n\x0ekv_cache_bytes\x18\x13 \x01(\x04\x12-\n\x08geometry\x18\x14 \x01(\x0b\x32\x1b.steeple.engine.v1.Geometry\"\xa2\x02\n\x08Geometry\x12\x11\n\tscheduler\x18\x01 \x01(\t\x12;\n\ncontinuous\x18\x02 \x01(\x0b\x32%.steeple.engine.v1.ContinuousGeometryH\x00\x12\x33\n\x06static\x18\x03 \x01(\x0b\x32!.steeple.engine.v1.StaticGeometryH\x00\x12\x46\n\x10spyre_continuous\x18\x04 \x01(\x0b\x32*.steeple.engine.v1.SpyreContinuousGeometryH\x00\x12@\n\rspyre_chunked\x18\x05 \x01(\x0b\x32\'.steeple.engine.v1.SpyreChunkedGeometryH\x00\x42\x07\n\x05rules\"4\n\x12\x43ontinuousGeometry\x12\x1e\n\x16max_num_batched_tokens\x18\x01 \x01(\r\"@\n\x0eStaticGeometry\x12.\n\x06shapes\x18\x01 \x03(\x0b\x32\x1e.steeple.engine.v1.WarmupShape\"I\n\x0bWarmupShape\x12\x12\n\nprompt_len\x18\x01 \x01(\r\x12\x12\n\nnew_tokens\x18\x02 \x01(\r\x12\x12\n\nbatch_size\x18\x03 \x01(\r\"W\n\x17SpyreContinuousGeometry\x12\x15\n\rmax_batch_tkv\x18\x01 \x01(\r\x12\x0c\n\x04join\x18\x02 \x01(\t\x12\x17\n\x0fmin_decode_rows\x18\x03 \x01(\r\"\xae\x01\n\x14SpyreChunkedGeometry\x12\x11\n\tchunk_len\x18\x01 \x01(\r\x12\x15\n\rmax_batch_tkv\x18\x02 \x01(\r\x12\x12\n\ninterleave\x18\x03 \x01(\x08\x12\x12\n\nover_limit\x18\x04 \x01(\t\x12\x13\n\x0bpause_order\x18\x05 \x01(\t\x12\x16\n\x0eprefix_caching\x18\x06 \x01(\x08\x12\x17\n\x0fmin_decode_rows\x18\x07 \x01(\rb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1csteeple/engine/v1/info.proto\x12\x11steeple.engine.v1\x1a steeple/common/v1/sampling.proto\"\x10\n\x0eGetLoadRequest\"\xf0\x02\n\x0fGetLoadResponse\x12\x13\n\x0bnum_running\x18\x01 \x01(\r\x12\x13\n\x0bnum_waiting\x18\x02 \x01(\r\x12\x1a\n\x12num_waiting_tokens\x18\x03 \x01(\x04\x12\x17\n\x0fnum_free_blocks\x18\x04 \x01(\r\x12\x17\n\x0fnum_used_blocks\x18\x05 \x01(\r\x12\x19\n\x11num_cached_blocks\x18\x06 \x01(\r\x12\x18\n\x10num_total_blocks\x18\x07 \x01(\r\x12\x11\n\tnum_steps\x18\x08 \x01(\x04\x12\x19\n\x11num_output_tokens\x18\t \x01(\x04\x12\x1a\n\x12since_last_step_ns\x18\n \x01(\x04\x12\x10\n\x08\x64raining\x18\x0b \x01(\x08\x12\x17\n\x0fnum_preemptions\x18\x0c \x01(\x04\x12\x19\n\x11num_prompt_tokens\x18\r \x01(\x04\x12 \n\x18num_cached_prompt_tokens\x18\x0e \x01(\x04\"\x16\n\x14GetEngineInfoRequest\"\x8a\x04\n\x15GetEngineInfoResponse\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x03 \x01(\t\x12\x19\n\x11model_fingerprint\x18\x04 \x01(\t\x12\x1d\n\x15tokenizer_fingerprint\x18\x05 \x01(\t\x12\x12\n\nvocab_size\x18\x06 \x01(\r\x12\x15\n\rmax_model_len\x18\x07 \x01(\r\x12\r\n\x05\x64type\x18\x08 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\t \x01(\t\x12\x0e\n\x06runner\x18\n \x01(\t\x12\x14\n\x0cmax_num_seqs\x18\x0b \x01(\r\x12\x17\n\x0fmax_num_waiting\x18\x0c \x01(\r\x12\x1a\n\x12\x64\x65\x66\x61ult_max_tokens\x18\r \x01(\r\x12;\n\x10\x64\x65\x66\x61ult_sampling\x18\x0e \x01(\x0b\x32!.steeple.common.v1.SamplingParams\x12\x15\n\reos_token_ids\x18\x0f \x03(\r\x12\x12\n\nblock_size\x18\x10 \x01(\r\x12\x12\n\nnum_blocks\x18\x11 \x01(\r\x12\x15\n\rweights_bytes\x18\x12 \x01(\x04\x12\x16\n\x0ekv_cache_bytes\x18\x13 \x01(\x04\x12-\n\x08geometry\x18\x14 \x01(\x0b\x32\x1b.steeple.engine.v1.Geometry\"\xa2\x02\n\x08Geometry\x12\x11\n\tscheduler\x18\x01 \x01(\t\x12;\n\ncontinuous\x18\x02 \x01(\x0b\x32%.steeple.engine.v1.ContinuousGeometryH\x00\x12\x33\n\x06static\x18\x03 \x01(\x0b\x32!.steeple.engine.v1.StaticGeometryH\x00\x12\x46\n\x10spyre_continuous\x18\x04 \x01(\x0b\x32*.steeple.engine.v1.SpyreContinuousGeometryH\x00\x12@\n\rspyre_chunked\x18\x05 \x01(\x0b\x32\'.steeple.engine.v1.SpyreChunkedGeometryH\x00\x42\x07\n\x05rules\"4\n\x12\x43ontinuousGeometry\x12\x1e\n\x16max_num_batched_tokens\x18\x01 \x01(\r\"@\n\x0eStaticGeometry\x12.\n\x06shapes\x18\x01 \x03(\x0b\x32\x1e.steeple.engine.v1.WarmupShape\"I\n\x0bWarmupShape\x12\x12\n\nprompt_len\x18\x01 \x01(\r\x12\x12\n\nnew_tokens\x18\x02 \x01(\r\x12\x12\n\nbatch_size\x18\x03 \x01(\r\"W\n\x17SpyreContinuousGeometry\x12\x15\n\rmax_batch_tkv\x18\x01 \x01(\r\x12\x0c\n\x04join\x18\x02 \x01(\t\x12\x17\n\x0fmin_decode_rows\x18\x03 \x01(\r\"\xae\x01\n\x14SpyreChunkedGeometry\x12\x11\n\tchunk_len\x18\x01 \x01(\r\x12\x15\n\rmax_batch_tkv\x18\x02 \x01(\r\x12\x12\n\ninterleave\x18\x03 \x01(\x08\x12\x12\n\nover_limit\x18\x04 \x01(\t\x12\x13\n\x0bpause_order\x18\x05 \x01(\t\x12\x16\n\x0eprefix_caching\x18\x06 \x01(\x08\x12\x17\n\x0fmin_decode_rows\x18\x07 \x01(\rb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,21 +35,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETLOADREQUEST']._serialized_start=85
   _globals['_GETLOADREQUEST']._serialized_end=101
   _globals['_GETLOADRESPONSE']._serialized_start=104
-  _globals['_GETLOADRESPONSE']._serialized_end=386
-  _globals['_GETENGINEINFOREQUEST']._serialized_start=388
-  _globals['_GETENGINEINFOREQUEST']._serialized_end=410
-  _globals['_GETENGINEINFORESPONSE']._serialized_start=413
-  _globals['_GETENGINEINFORESPONSE']._serialized_end=935
-  _globals['_GEOMETRY']._serialized_start=938
-  _globals['_GEOMETRY']._serialized_end=1228
-  _globals['_CONTINUOUSGEOMETRY']._serialized_start=1230
-  _globals['_CONTINUOUSGEOMETRY']._serialized_end=1282
-  _globals['_STATICGEOMETRY']._serialized_start=1284
-  _globals['_STATICGEOMETRY']._serialized_end=1348
-  _globals['_WARMUPSHAPE']._serialized_start=1350
-  _globals['_WARMUPSHAPE']._serialized_end=1423
-  _globals['_SPYRECONTINUOUSGEOMETRY']._serialized_start=1425
-  _globals['_SPYRECONTINUOUSGEOMETRY']._serialized_end=1512
-  _globals['_SPYRECHUNKEDGEOMETRY']._serialized_start=1515
-  _globals['_SPYRECHUNKEDGEOMETRY']._serialized_end=1689
+  _globals['_GETLOADRESPONSE']._serialized_end=472
+  _globals['_GETENGINEINFOREQUEST']._serialized_start=474
+  _globals['_GETENGINEINFOREQUEST']._serialized_end=496
+  _globals['_GETENGINEINFORESPONSE']._serialized_start=499
+  _globals['_GETENGINEINFORESPONSE']._serialized_end=1021
+  _globals['_GEOMETRY']._serialized_start=1024
+  _globals['_GEOMETRY']._serialized_end=1314
+  _globals['_CONTINUOUSGEOMETRY']._serialized_start=1316
+  _globals['_CONTINUOUSGEOMETRY']._serialized_end=1368
+  _globals['_STATICGEOMETRY']._serialized_start=1370
+  _globals['_STATICGEOMETRY']._serialized_end=1434
+  _globals['_WARMUPSHAPE']._serialized_start=1436
+  _globals['_WARMUPSHAPE']._serialized_end=1509
+  _globals['_SPYRECONTINUOUSGEOMETRY']._serialized_start=1511
+  _globals['_SPYRECONTINUOUSGEOMETRY']._serialized_end=1598
+  _globals['_SPYRECHUNKEDGEOMETRY']._serialized_start=1601
+  _globals['_SPYRECHUNKEDGEOMETRY']._serialized_end=1775
 # @@protoc_insertion_point(module_scope)

@@ -51,6 +51,9 @@ class GetLoadResponse(_message.Message):
     NUM_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
     SINCE_LAST_STEP_NS_FIELD_NUMBER: _builtins.int
     DRAINING_FIELD_NUMBER: _builtins.int
+    NUM_PREEMPTIONS_FIELD_NUMBER: _builtins.int
+    NUM_PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
+    NUM_CACHED_PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
     num_running: _builtins.int
     """Requests holding blocks."""
     num_waiting: _builtins.int
@@ -70,6 +73,13 @@ class GetLoadResponse(_message.Message):
     """Nanoseconds since the last step ended; 0 while no request is there."""
     draining: _builtins.bool
     """No new requests are taken."""
+    num_preemptions: _builtins.int
+    """Requests that gave their blocks back to compute them again later, since start."""
+    num_prompt_tokens: _builtins.int
+    """Prompt tokens of the requests started since start, and those of them that the prefix cache
+    spared.
+    """
+    num_cached_prompt_tokens: _builtins.int
     def __init__(
         self,
         *,
@@ -84,10 +94,13 @@ class GetLoadResponse(_message.Message):
         num_output_tokens: _builtins.int = ...,
         since_last_step_ns: _builtins.int = ...,
         draining: _builtins.bool = ...,
+        num_preemptions: _builtins.int = ...,
+        num_prompt_tokens: _builtins.int = ...,
+        num_cached_prompt_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["draining", b"draining", "num_cached_blocks", b"num_cached_blocks", "num_free_blocks", b"num_free_blocks", "num_output_tokens", b"num_output_tokens", "num_running", b"num_running", "num_steps", b"num_steps", "num_total_blocks", b"num_total_blocks", "num_used_blocks", b"num_used_blocks", "num_waiting", b"num_waiting", "num_waiting_tokens", b"num_waiting_tokens", "since_last_step_ns", b"since_last_step_ns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["draining", b"draining", "num_cached_blocks", b"num_cached_blocks", "num_cached_prompt_tokens", b"num_cached_prompt_tokens", "num_free_blocks", b"num_free_blocks", "num_output_tokens", b"num_output_tokens", "num_preemptions", b"num_preemptions", "num_prompt_tokens", b"num_prompt_tokens", "num_running", b"num_running", "num_steps", b"num_steps", "num_total_blocks", b"num_total_blocks", "num_used_blocks", b"num_used_blocks", "num_waiting", b"num_waiting", "num_waiting_tokens", b"num_waiting_tokens", "since_last_step_ns", b"since_last_step_ns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,7 +26,7 @@ from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from steeple.common.v1 import tokens_pb2 as steeple_dot_common_dot_v1_dot_tokens__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%steeple/tokenizer/v1/detokenize.proto\x12\x14steeple.tokenizer.v1\x1a\x17google/rpc/status.proto\x1a\x1esteeple/common/v1/tokens.proto\"K\n\x11\x44\x65tokenizeRequest\x12\x36\n\x08\x63ommands\x18\x01 \x03(\x0b\x32$.steeple.tokenizer.v1.SessionCommand\"\xc6\x01\n\x0eSessionCommand\x12\x0f\n\x07session\x18\x01 \x01(\x04\x12\x31\n\x04open\x18\x02 \x01(\x0b\x32!.steeple.tokenizer.v1.OpenSessionH\x00\x12\x30\n\x04push\x18\x03 \x01(\x0b\x32 .steeple.tokenizer.v1.PushTokensH\x00\x12\x33\n\x05\x63lose\x18\x04 \x01(\x0b\x32\".steeple.tokenizer.v1.CloseSessionH\x00\x42\t\n\x07\x63ommand\"\xc3\x01\n\x0bOpenSession\x12\r\n\x05model\x18\x01 \x01(\t\x12\x17\n\x0fprompt_tail_ids\x18\x02 \x03(\r\x12\x18\n\x10prior_output_ids\x18\x03 \x03(\r\x12\x0c\n\x04stop\x18\x04 \x03(\t\x12\x12\n\nmin_tokens\x18\x05 \x01(\r\x12\x1b\n\x13skip_special_tokens\x18\x06 \x01(\x08\x12\x1e\n\x16include_stop_in_output\x18\x07 \x01(\x08\x12\x13\n\x0btoken_texts\x18\x08 \x01(\x08\"@\n\nPushTokens\x12\x16\n\x0e\x66irst_position\x18\x01 \x01(\r\x12\x0b\n\x03ids\x18\x02 \x03(\r\x12\r\n\x05\x66inal\x18\x03 \x01(\x08\"\x0e\n\x0c\x43loseSession\"\\\n\x12\x44\x65tokenizeResponse\x12\x34\n\x07updates\x18\x01 \x03(\x0b\x32#.steeple.tokenizer.v1.SessionUpdate\x12\x10\n\x08\x64raining\x18\x02 \x01(\x08\"\xd3\x01\n\rSessionUpdate\x12\x0f\n\x07session\x18\x01 \x01(\x04\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x14\n\x0cids_consumed\x18\x03 \x01(\r\x12\x19\n\x0cmatched_stop\x18\x04 \x01(\tH\x00\x88\x01\x01\x12\r\n\x05\x66inal\x18\x05 \x01(\x08\x12!\n\x05\x65rror\x18\x06 \x01(\x0b\x32\x12.google.rpc.Status\x12/\n\x06tokens\x18\x07 \x03(\x0b\x32\x1f.steeple.common.v1.TokenLogprobB\x0f\n\r_matched_stopb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%steeple/tokenizer/v1/detokenize.proto\x12\x14steeple.tokenizer.v1\x1a\x17google/rpc/status.proto\x1a\x1esteeple/common/v1/tokens.proto\"K\n\x11\x44\x65tokenizeRequest\x12\x36\n\x08\x63ommands\x18\x01 \x03(\x0b\x32$.steeple.tokenizer.v1.SessionCommand\"\xc6\x01\n\x0eSessionCommand\x12\x0f\n\x07session\x18\x01 \x01(\x04\x12\x31\n\x04open\x18\x02 \x01(\x0b\x32!.steeple.tokenizer.v1.OpenSessionH\x00\x12\x30\n\x04push\x18\x03 \x01(\x0b\x32 .steeple.tokenizer.v1.PushTokensH\x00\x12\x33\n\x05\x63lose\x18\x04 \x01(\x0b\x32\".steeple.tokenizer.v1.CloseSessionH\x00\x42\t\n\x07\x63ommand\"\xc3\x01\n\x0bOpenSession\x12\r\n\x05model\x18\x01 \x01(\t\x12\x17\n\x0fprompt_tail_ids\x18\x02 \x03(\r\x12\x18\n\x10prior_output_ids\x18\x03 \x03(\r\x12\x0c\n\x04stop\x18\x04 \x03(\t\x12\x12\n\nmin_tokens\x18\x05 \x01(\r\x12\x1b\n\x13skip_special_tokens\x18\x06 \x01(\x08\x12\x1e\n\x16include_stop_in_output\x18\x07 \x01(\x08\x12\x13\n\x0btoken_texts\x18\x08 \x01(\x08\"S\n\nPushTokens\x12\x16\n\x0e\x66irst_position\x18\x01 \x01(\r\x12\x0b\n\x03ids\x18\x02 \x03(\r\x12\r\n\x05\x66inal\x18\x03 \x01(\x08\x12\x11\n\taside_ids\x18\x04 \x03(\r\"\x0e\n\x0c\x43loseSession\"\\\n\x12\x44\x65tokenizeResponse\x12\x34\n\x07updates\x18\x01 \x03(\x0b\x32#.steeple.tokenizer.v1.SessionUpdate\x12\x10\n\x08\x64raining\x18\x02 \x01(\x08\"\xe8\x01\n\rSessionUpdate\x12\x0f\n\x07session\x18\x01 \x01(\x04\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x14\n\x0cids_consumed\x18\x03 \x01(\r\x12\x19\n\x0cmatched_stop\x18\x04 \x01(\tH\x00\x88\x01\x01\x12\r\n\x05\x66inal\x18\x05 \x01(\x08\x12!\n\x05\x65rror\x18\x06 \x01(\x0b\x32\x12.google.rpc.Status\x12/\n\x06tokens\x18\x07 \x03(\x0b\x32\x1f.steeple.common.v1.TokenLogprob\x12\x13\n\x0b\x61side_texts\x18\x08 \x03(\tB\x0f\n\r_matched_stopb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,11 +40,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OPENSESSION']._serialized_start=399
   _globals['_OPENSESSION']._serialized_end=594
   _globals['_PUSHTOKENS']._serialized_start=596
-  _globals['_PUSHTOKENS']._serialized_end=660
-  _globals['_CLOSESESSION']._serialized_start=662
-  _globals['_CLOSESESSION']._serialized_end=676
-  _globals['_DETOKENIZERESPONSE']._serialized_start=678
-  _globals['_DETOKENIZERESPONSE']._serialized_end=770
-  _globals['_SESSIONUPDATE']._serialized_start=773
-  _globals['_SESSIONUPDATE']._serialized_end=984
+  _globals['_PUSHTOKENS']._serialized_end=679
+  _globals['_CLOSESESSION']._serialized_start=681
+  _globals['_CLOSESESSION']._serialized_end=695
+  _globals['_DETOKENIZERESPONSE']._serialized_start=697
+  _globals['_DETOKENIZERESPONSE']._serialized_end=789
+  _globals['_SESSIONUPDATE']._serialized_start=792
+  _globals['_SESSIONUPDATE']._serialized_end=1024
 # @@protoc_insertion_point(module_scope)

@@ -146,22 +146,28 @@ class PushTokens(_message.Message):
     FIRST_POSITION_FIELD_NUMBER: _builtins.int
     IDS_FIELD_NUMBER: _builtins.int
     FINAL_FIELD_NUMBER: _builtins.int
+    ASIDE_IDS_FIELD_NUMBER: _builtins.int
     first_position: _builtins.int
     """How many output ids came before these, prior ones included: shows gaps and doubles."""
     final: _builtins.bool
     """No more will come: release everything that was held back. Closes the session."""
     @_builtins.property
     def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def aside_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Ids that are no output and whose own texts are wanted, e.g. the candidates of logprobs."""
+
     def __init__(
         self,
         *,
         first_position: _builtins.int = ...,
         ids: _abc.Iterable[_builtins.int] | None = ...,
         final: _builtins.bool = ...,
+        aside_ids: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["final", b"final", "first_position", b"first_position", "ids", b"ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aside_ids", b"aside_ids", "final", b"final", "first_position", b"first_position", "ids", b"ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -223,6 +229,7 @@ class SessionUpdate(_message.Message):
     FINAL_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     TOKENS_FIELD_NUMBER: _builtins.int
+    ASIDE_TEXTS_FIELD_NUMBER: _builtins.int
     session: _builtins.int
     text: _builtins.str
     """The new text; never part of a character, never text that may yet turn out to be a stop string."""
@@ -242,6 +249,10 @@ class SessionUpdate(_message.Message):
     def tokens(self) -> _containers.RepeatedCompositeFieldContainer[_tokens_pb2.TokenLogprob]:
         """The consumed ids with their own texts, where asked for."""
 
+    @_builtins.property
+    def aside_texts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """One per aside id pushed, in order, with the update that follows the push."""
+
     def __init__(
         self,
         *,
@@ -252,10 +263,11 @@ class SessionUpdate(_message.Message):
         final: _builtins.bool = ...,
         error: _status_pb2.Status | None = ...,
         tokens: _abc.Iterable[_tokens_pb2.TokenLogprob] | None = ...,
+        aside_texts: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_matched_stop", b"_matched_stop", "error", b"error", "matched_stop", b"matched_stop"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_matched_stop", b"_matched_stop", "error", b"error", "final", b"final", "ids_consumed", b"ids_consumed", "matched_stop", b"matched_stop", "session", b"session", "text", b"text", "tokens", b"tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_matched_stop", b"_matched_stop", "aside_texts", b"aside_texts", "error", b"error", "final", b"final", "ids_consumed", b"ids_consumed", "matched_stop", b"matched_stop", "session", b"session", "text", b"text", "tokens", b"tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__matched_stop: _TypeAlias = _typing.Literal["matched_stop"]  # noqa: Y015
     _WhichOneofArgType__matched_stop: _TypeAlias = _typing.Literal["_matched_stop", b"_matched_stop"]  # noqa: Y015
