@@ -10,7 +10,7 @@ TORCH_INDEX_URL ?=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	$(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL)) --constraint constraints.txt
 
-.PHONY: help demo test lint format protos protos-baseline wheel-check mutants clean train
+.PHONY: help demo test lint format protos protos-baseline wheel-check faults mutants clean train
 .DEFAULT_GOAL := help
 
 help: ## Show this.
@@ -66,6 +66,9 @@ wheel-check: $(VENV)/.installed-dev ## Build the wheel; demo and plan from a fre
 		"steeple[all] @ file://$$(echo $(CURDIR)/$(CHECK)/*.whl)"
 	cd $(CHECK) && venv/bin/steeple demo
 	cd $(CHECK) && venv/bin/steeple plan --requests 20 --trace none --timeline plan.png
+
+faults: $(VENV)/.installed-dev ## Inject every fault in full; `make test` does it with reduced counts.
+	STEEPLE_FAULTS=full $(BIN)/pytest tests/faults
 
 mutants: $(VENV)/.installed-dev ## Change the policies in every small way; tell which changes no test notices.
 	$(PIP_INSTALL) --editable '.[mutants]'

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from itertools import pairwise
 
+from steeple_cli.percentiles import percentiles
 from steeple_cli.planning.figures import (
     Counts,
     Figures,
@@ -13,7 +14,6 @@ from steeple_cli.planning.figures import (
     Use,
     Waste,
 )
-from steeple_cli.planning.percentiles import percentiles
 from steeple_cli.planning.record import Cause, Simulation
 from steeple_cli.planning.step_work import StepWork
 

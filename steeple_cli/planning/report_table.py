@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from steeple_cli.percentiles import Percentiles
 from steeple_cli.planning.figures import Figures
-from steeple_cli.planning.percentiles import Percentiles
 
 _Cell = Callable[[Figures], str]
 
