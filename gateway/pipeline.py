@@ -68,7 +68,7 @@ class Pipeline:
         Raises:
             ServiceError: why it was refused or failed.
         """
-        story = RequestStory(request.request_id, self._clock())
+        story = RequestStory(request.request_id, self._clock(), request.principal.name)
         with logged(story, self._clock):
             async with aclosing(self._admitted(request, deadline_s, story)) as events:
                 async for event in events:
@@ -86,7 +86,9 @@ class Pipeline:
         deadline_s = latest if deadline_s is None else min(deadline_s, latest)
         catalog = self._backends.catalog()
         model = catalog.resolve(request.model)
-        with self._admission.permit(model, request.request_id, catalog.max_live(model)):
+        with self._admission.permit(
+            model, request.request_id, catalog.max_live(model), request.principal
+        ):
             prompt = await self._encode(request, catalog.pick(model), self._left(deadline_s))
             facts = PromptFacts(
                 model=model,

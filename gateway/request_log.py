@@ -17,11 +17,14 @@ class RequestStory:
     Args:
         request_id: the caller's, or the one that was made for it.
         arrival: monotonic seconds.
+        principal: the name of who asked; empty where nobody has to prove it.
     """
 
-    def __init__(self, request_id: str, arrival: float) -> None:
+    def __init__(self, request_id: str, arrival: float, principal: str = "") -> None:
         self._arrival = arrival
         self._facts: dict[str, str | int | float] = {"public_request_id": request_id}
+        if principal:
+            self._facts["principal"] = principal
 
     def know(self, *, model: str, engine_request_id: str, num_prompt_tokens: int) -> None:
         """Where it goes, and how long its prompt is."""

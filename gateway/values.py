@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from steeple_rpc.principal import ANONYMOUS, Principal
+
 Options = Mapping[str, object]
 """Parameters that the caller set, by their name in the contract."""
 
@@ -87,6 +89,8 @@ class GenerationRequest:
     token_details: bool = False
     priority: int = 0
     """Lower goes first."""
+    principal: Principal = ANONYMOUS
+    """Who asks: its places are counted, and its ids are its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,8 @@ from typing import Any, TypeAlias
 
 import grpc
 
+from steeple_rpc.principal import ANONYMOUS, Principal
+
 # Generic in its stubs only; the messages say nothing here.
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -20,6 +22,8 @@ class RpcContext:
     """The caller's x-request-id, else one made here: for logs, not an identity."""
     deadline_s: float | None
     """The time on the event loop's clock at which the caller stops waiting; None = never."""
+    principal: Principal = ANONYMOUS
+    """Who calls; known from the moment that the authentication let the RPC pass."""
 
 
 _current: ContextVar[RpcContext] = ContextVar("steeple_rpc_context")
@@ -31,5 +35,5 @@ def current_rpc() -> RpcContext:
 
 
 def enter_rpc(context: RpcContext) -> None:
-    """Make `context` the current one of the running task. Only the interceptor calls this."""
+    """Make `context` the current one of the running task. Only interceptors call this."""
     _current.set(context)

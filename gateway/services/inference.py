@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from gateway import convert
@@ -113,7 +113,8 @@ class InferenceService(inference_service_pb2_grpc.InferenceServiceServicer):
                 yield _chat_event(event)
 
     def _events(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
-        return self._pipeline.run(request, current_rpc().deadline_s)
+        rpc = current_rpc()
+        return self._pipeline.run(replace(request, principal=rpc.principal), rpc.deadline_s)
 
     async def _whole(self, request: GenerationRequest) -> _Whole:
         whole = _Whole()
