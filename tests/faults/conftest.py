@@ -1,0 +1,33 @@
+"""What the faults are injected into."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from steeple_demo import model_dir
+from tests.support.cluster import Cluster
+
+
+@pytest.fixture(scope="session")
+def demo_dir() -> Path:
+    """The committed demo model."""
+    return model_dir()
+
+
+@pytest.fixture
+def sockets() -> Iterator[Path]:
+    """A directory with a path short enough for Unix sockets."""
+    with TemporaryDirectory(prefix="steeple-") as directory:
+        yield Path(directory)
+
+
+@pytest.fixture(scope="session")
+def calm() -> Iterator[Cluster]:
+    """One engine, 5 ms a step, 8 seats: for faults that end no process."""
+    with (
+        TemporaryDirectory(prefix="steeple-") as directory,
+        Cluster(model_dir(), Path(directory)) as cluster,
+    ):
+        yield cluster
