@@ -9,10 +9,13 @@ import uvloop
 from engine_svc.core.threads import available_cores, default_num_threads, thread_environment
 from engine_svc.core_process import CoreProcess
 from engine_svc.front import EngineFront, StartupRefused
+from engine_svc.metrics import EngineMetrics
 from engine_svc.service import EngineService, ServedModel
 from engine_svc.settings import EngineSettings
 from steeple.engine.v1 import engine_service_pb2_grpc
 from steeple_rpc.lifecycle import Lifecycle
+from steeple_rpc.metrics import RpcMetrics, make_registry
+from steeple_rpc.metrics_server import metrics_served
 from steeple_rpc.server import BindRefused, add_health, add_reflection, bind, make_server
 from steeple_rpc.settings import USAGE_ERROR, load_settings
 from steeple_rpc.telemetry import configure_logging, logger
@@ -24,10 +27,12 @@ async def serve(settings: EngineSettings) -> None:
     """Serve until told to stop.
 
     Raises:
-        BindRefused: the address cannot be served.
+        BindRefused: an address cannot be served.
         StartupRefused: the model cannot be served.
     """
     num_threads = settings.num_threads or default_num_threads(available_cores())
+    registry = make_registry()
+    metrics = EngineMetrics(registry)
     front = EngineFront(
         CoreProcess,
         settings.core_config(num_threads),
@@ -36,7 +41,9 @@ async def serve(settings: EngineSettings) -> None:
         startup_timeout_s=settings.startup_timeout_s,
         clock=time.monotonic,
     )
-    server = make_server(settings)
+    front.follow(metrics)
+    metrics.follow_progress(lambda: front.since_last_step_s)
+    server = make_server(settings, [RpcMetrics(registry)])
     lifecycle = Lifecycle(add_health(server))
     served = ServedModel(
         name=settings.model_name,
@@ -50,7 +57,8 @@ async def serve(settings: EngineSettings) -> None:
     address = bind(server, settings)
     await server.start()
     logger().info("serving", address=address, model=settings.model_name)
-    await lifecycle.run(server, front.run(lifecycle.set_ready), settings, on_drain=front.drain)
+    with metrics_served(settings, registry):
+        await lifecycle.run(server, front.run(lifecycle.set_ready), settings, on_drain=front.drain)
 
 
 def main() -> int:

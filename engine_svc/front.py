@@ -25,6 +25,7 @@ from engine_svc.core.outputs import RequestOutput, RowFault
 from engine_svc.core.params import FinishReason, RequestId
 from engine_svc.core.request_spec import RequestSpec
 from engine_svc.core_link import CoreLost, EngineCore
+from engine_svc.core_watch import CoreWatch
 from steeple_rpc import errors
 from steeple_rpc.lifecycle import OnReady
 from steeple_rpc.outbox import Outbox
@@ -68,6 +69,7 @@ class EngineFront:
         self._max_num_waiting = max_num_waiting
         self._startup_timeout_s = startup_timeout_s
         self._clock = clock
+        self._watch = CoreWatch()
         self._core: EngineCore | None = None
         self._serials = itertools.count(1)
         self._core_ids: dict[RequestId, RequestId] = {}
@@ -78,6 +80,10 @@ class EngineFront:
         self.instance_id = ""
         """Drawn anew for each core that became ready."""
         self.is_draining = False
+
+    def follow(self, watch: CoreWatch) -> None:
+        """Tell `watch` from now on what the core does."""
+        self._watch = watch
 
     def drain(self) -> None:
         """Take no new requests; the live ones go on."""
@@ -184,6 +190,7 @@ class EngineFront:
 
     async def _lose_core(self, on_ready: OnReady) -> None:
         self._core = self.info = self.load = None
+        self._watch.core_lost()
         await on_ready(ready=False)
         outboxes, self._outboxes = self._outboxes, {}
         for outbox in outboxes.values():
@@ -196,6 +203,7 @@ class EngineFront:
         match event:
             case StepOutputs():
                 self.load = event
+                self._watch.stepped(event)
                 for output in event.outputs:
                     self._deliver(output)
             case Loading():

@@ -8,6 +8,7 @@ import uvloop
 
 from gateway.admission import Admission
 from gateway.backends import Backends
+from gateway.metrics import GatewayMetrics
 from gateway.pipeline import Pipeline
 from gateway.services.embedding import EmbeddingService
 from gateway.services.inference import InferenceService
@@ -25,6 +26,8 @@ from steeple.inference.v1 import (
     tokenization_service_pb2_grpc,
 )
 from steeple_rpc.lifecycle import Lifecycle
+from steeple_rpc.metrics import RpcMetrics, make_registry
+from steeple_rpc.metrics_server import metrics_served
 from steeple_rpc.server import BindRefused, add_health, add_reflection, bind, make_server
 from steeple_rpc.settings import USAGE_ERROR, load_settings
 from steeple_rpc.telemetry import configure_logging, logger
@@ -47,12 +50,17 @@ async def serve(settings: GatewaySettings) -> None:
     """Serve until told to stop.
 
     Raises:
-        BindRefused: the address cannot be served.
+        BindRefused: an address cannot be served.
     """
     clock = asyncio.get_running_loop().time
     backends = Backends(tokenizer=settings.tokenizer, engines=settings.engine, clock=clock)
-    pipeline = Pipeline(backends, Admission(), clock, max_request_s=settings.max_request_s)
-    server = make_server(settings)
+    registry = make_registry()
+    metrics = GatewayMetrics(registry)
+    metrics.follow_sessions(lambda: backends.detokenizer.num_sessions)
+    pipeline = Pipeline(
+        backends, Admission(), clock, max_request_s=settings.max_request_s, watch=metrics
+    )
+    server = make_server(settings, [RpcMetrics(registry)])
     lifecycle = Lifecycle(add_health(server))
     _add_services(server, pipeline, backends)
     add_reflection(server, settings, SERVICES)
@@ -61,9 +69,10 @@ async def serve(settings: GatewaySettings) -> None:
     await server.start()
     logger().info("serving", address=address)
     try:
-        await lifecycle.run(
-            server, backends.follow(lifecycle.set_ready), settings, on_drain=pipeline.drain
-        )
+        with metrics_served(settings, registry):
+            await lifecycle.run(
+                server, backends.follow(lifecycle.set_ready), settings, on_drain=pipeline.drain
+            )
     finally:
         await backends.close()
 

@@ -15,6 +15,7 @@ from gateway.catalog import EngineState
 from gateway.generation import Generation
 from gateway.output import OutputFold, PromptFacts
 from gateway.request_log import RequestStory, logged
+from gateway.request_watch import RequestWatch
 from gateway.validation import check_length
 from gateway.values import (
     ChatPrompt,
@@ -36,6 +37,7 @@ class Pipeline:
         admission: who may come in.
         clock: monotonic seconds; the event loop's.
         max_request_s: the longest that any request may take.
+        watch: told what becomes of requests.
     """
 
     def __init__(
@@ -45,11 +47,13 @@ class Pipeline:
         clock: Callable[[], float],
         *,
         max_request_s: float,
+        watch: RequestWatch | None = None,
     ) -> None:
         self._backends = backends
         self._admission = admission
         self._clock = clock
         self._max_request_s = max_request_s
+        self._watch = watch or RequestWatch()
         self._is_draining = False
 
     def drain(self) -> None:
@@ -68,8 +72,8 @@ class Pipeline:
         Raises:
             ServiceError: why it was refused or failed.
         """
-        story = RequestStory(request.request_id, self._clock(), request.principal.name)
-        with logged(story, self._clock):
+        story = RequestStory(request, self._clock, self._watch)
+        with logged(story):
             async with aclosing(self._admitted(request, deadline_s, story)) as events:
                 async for event in events:
                     story.note(event)
@@ -86,8 +90,10 @@ class Pipeline:
         deadline_s = latest if deadline_s is None else min(deadline_s, latest)
         catalog = self._backends.catalog()
         model = catalog.resolve(request.model)
-        with self._admission.permit(
-            model, request.request_id, catalog.max_live(model), request.principal
+        limit = catalog.max_live(model)
+        with (
+            self._admission.permit(model, request.request_id, limit, request.principal),
+            story.admitted(model, limit),
         ):
             prompt = await self._encode(request, catalog.pick(model), self._left(deadline_s))
             facts = PromptFacts(
@@ -98,7 +104,6 @@ class Pipeline:
             )
             generation = Generation(request, prompt, model, self._left(deadline_s))
             story.know(
-                model=model,
                 engine_request_id=generation.engine_request_id,
                 num_prompt_tokens=facts.num_tokens,
             )

@@ -4,66 +4,100 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from gateway.values import Event, Finished, Started, TextDelta, Usage
+from gateway.request_watch import RequestWatch
+from gateway.values import Event, Finished, GenerationRequest, Started, TextDelta, Usage
 from steeple_rpc.errors import EngineFault, ServiceError
 from steeple_rpc.telemetry import logger
 
 _CANCELLED = "CANCELLED"
+_INCOMPLETE = "INCOMPLETE"
 
 
 class RequestStory:
-    """What is known about one request, gathered as it goes.
+    """What is known about one request, gathered as it goes; the watch learns it at once.
 
     Args:
-        request_id: the caller's, or the one that was made for it.
-        arrival: monotonic seconds.
-        principal: the name of who asked; empty where nobody has to prove it.
+        request: checked; of it, its id and who asked are told.
+        clock: monotonic seconds; the story begins now.
+        watch: told what happens.
     """
 
-    def __init__(self, request_id: str, arrival: float, principal: str = "") -> None:
-        self._arrival = arrival
-        self._facts: dict[str, str | int | float] = {"public_request_id": request_id}
-        if principal:
-            self._facts["principal"] = principal
+    def __init__(
+        self, request: GenerationRequest, clock: Callable[[], float], watch: RequestWatch
+    ) -> None:
+        self._clock = clock
+        self._watch = watch
+        self._arrival = self._last_delta = clock()
+        self._model = ""
+        self._num_prompt_tokens = 0
+        self._num_tokens = 0
+        self._num_takeovers = 0
+        self._outcome = ""
+        self._facts: dict[str, str | int | float] = {"public_request_id": request.request_id}
+        if request.principal.name:
+            self._facts["principal"] = request.principal.name
 
-    def know(self, *, model: str, engine_request_id: str, num_prompt_tokens: int) -> None:
+    @contextmanager
+    def admitted(self, model: str, limit: int) -> Iterator[None]:
+        """It holds one of `limit` permits of the model while in the block."""
+        self._model = self._facts["model"] = model
+        self._watch.admitted(model, limit=limit)
+        try:
+            yield
+        finally:
+            self._watch.released(model)
+
+    def know(self, *, engine_request_id: str, num_prompt_tokens: int) -> None:
         """Where it goes, and how long its prompt is."""
+        self._num_prompt_tokens = num_prompt_tokens
         self._facts |= {
-            "model": model,
             "engine_request_id": engine_request_id,
             "num_prompt_tokens": num_prompt_tokens,
         }
+
+    def taken_over(self, reason: str) -> None:
+        """Its engine was lost for this reason; it goes on elsewhere."""
+        self._num_takeovers += 1
+        self._facts["num_takeovers"] = self._num_takeovers
+        self._watch.taken_over(reason)
 
     def note(self, event: Event) -> None:
         """Something was told to the caller."""
         match event:
             case Started():
-                pass
+                self._watch.started(self._model, self._num_prompt_tokens)
             case TextDelta():
-                self._facts["num_completion_tokens"] = event.num_completion_tokens
+                self._note_tokens(event.num_completion_tokens)
             case Finished():
-                self._facts["finish_reason"] = event.reason.name
+                self._outcome = self._facts["finish_reason"] = event.reason.name
             case Usage():
-                self._facts |= {
-                    "tokenize_ms": _ms(event.tokenize_ns),
-                    "queue_ms": _ms(event.queue_ns),
-                    "prefill_ms": _ms(event.prefill_ns),
-                    "decode_ms": _ms(event.decode_ns),
-                }
+                self._watch.used(self._model, event)
+                self._facts |= _times(event)
+
+    def _note_tokens(self, num_tokens: int) -> None:
+        new = num_tokens - self._num_tokens
+        if new <= 0:
+            return
+        now = self._clock()
+        self._watch.tokens(self._model, new, now - self._last_delta, is_first=self._num_tokens == 0)
+        self._last_delta = now
+        self._num_tokens = self._facts["num_completion_tokens"] = num_tokens
 
     def fail(self, reason: str) -> None:
         """It failed, unless it had finished before."""
-        if "finish_reason" not in self._facts:
-            self._facts["error"] = reason
+        if not self._outcome:
+            self._outcome = self._facts["error"] = reason
 
-    def facts(self, now: float) -> dict[str, str | int | float]:
-        """All of it, by name."""
-        return {**self._facts, "total_ms": round((now - self._arrival) * 1e3, 1)}
+    def close(self) -> None:
+        """Write its line and count it."""
+        self._watch.ended(self._model, self._outcome or _INCOMPLETE)
+        total_ms = round((self._clock() - self._arrival) * 1e3, 1)
+        logger().info("request_finished", **self._facts, total_ms=total_ms)
 
 
 @contextmanager
-def logged(story: RequestStory, clock: Callable[[], float]) -> Iterator[None]:
-    """Write the story's line however the block ends."""
+def logged(story: RequestStory) -> Iterator[None]:
+    """Close the story however the block ends."""
     try:
         yield
     except ServiceError as error:
@@ -76,7 +110,17 @@ def logged(story: RequestStory, clock: Callable[[], float]) -> Iterator[None]:
         story.fail(EngineFault.default_reason)
         raise
     finally:
-        logger().info("request_finished", **story.facts(clock()))
+        story.close()
+
+
+def _times(usage: Usage) -> dict[str, str | int | float]:
+    return {
+        "num_cached_prompt_tokens": usage.num_cached_prompt_tokens,
+        "tokenize_ms": _ms(usage.tokenize_ns),
+        "queue_ms": _ms(usage.queue_ns),
+        "prefill_ms": _ms(usage.prefill_ns),
+        "decode_ms": _ms(usage.decode_ns),
+    }
 
 
 def _ms(nanoseconds: int) -> float:

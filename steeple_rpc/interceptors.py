@@ -8,7 +8,7 @@ import asyncio
 import inspect
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -18,6 +18,7 @@ from google.protobuf.message import DecodeError
 
 from steeple_rpc import errors, status
 from steeple_rpc.context import REQUEST_ID_KEY, RpcContext, enter_rpc
+from steeple_rpc.observing import UNKNOWN_METHOD, RpcEnd, RpcObserver
 from steeple_rpc.telemetry import logger
 
 # grpc's handler and context types are generic over messages that an interceptor never knows.
@@ -29,6 +30,8 @@ QUIET_METHODS = (
     "/steeple.engine.v1.EngineService/GetLoad",
 )
 MAX_REQUEST_ID = 128
+# A context tells the number of a code, or the code itself.
+_CODES = {key: code for code in grpc.StatusCode for key in (code, code.value[0])}
 
 
 class _Malformed:
@@ -36,7 +39,14 @@ class _Malformed:
 
 
 class BorderInterceptor(grpc.aio.ServerInterceptor):
-    """Guards decoding, scrubs errors, sets the RPC's context and logs one line per RPC."""
+    """Guards decoding, scrubs errors, sets the RPC's context and logs one line per RPC.
+
+    Args:
+        observers: told of every RPC.
+    """
+
+    def __init__(self, observers: Sequence[RpcObserver] = ()) -> None:
+        self._observers = observers
 
     async def intercept_service(
         self,
@@ -46,8 +56,10 @@ class BorderInterceptor(grpc.aio.ServerInterceptor):
         """Wrap the handler of one RPC; see grpc.aio.ServerInterceptor."""
         handler = await continuation(handler_call_details)
         if handler is None:
+            for observer in self._observers:
+                observer.begin(UNKNOWN_METHOD, ())(grpc.StatusCode.UNIMPLEMENTED, "")
             return None
-        border = _Border(handler_call_details)
+        border = _Border(handler_call_details, self._observers)
         make, behaviour = _kind(handler, border)
         return make(
             behaviour,
@@ -81,7 +93,9 @@ def _guarded(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], An
 class _Border:
     """The border of one RPC."""
 
-    def __init__(self, details: grpc.HandlerCallDetails) -> None:
+    def __init__(self, details: grpc.HandlerCallDetails, observers: Sequence[RpcObserver]) -> None:
+        self._observers = observers
+        self._ends: list[RpcEnd] = []
         self._method = details.method
         self._metadata = details.invocation_metadata
         self._start = time.monotonic()
@@ -94,7 +108,7 @@ class _Border:
             except BaseException as error:  # noqa: BLE001 - the border of the process
                 await self._fail(error, context)
             else:
-                self._log(grpc.StatusCode.OK)
+                self._end(grpc.StatusCode.OK)
                 return reply
 
         return guarded
@@ -114,7 +128,7 @@ class _Border:
             except BaseException as error:  # noqa: BLE001 - the border of the process
                 await self._fail(error, context)
             else:
-                self._log(grpc.StatusCode.OK)
+                self._end(grpc.StatusCode.OK)
 
         return guarded
 
@@ -131,17 +145,20 @@ class _Border:
             )
         )
         structlog.contextvars.bind_contextvars(request_id=request_id)
+        metadata = self._metadata or ()
+        self._ends = [observer.begin(self._method, metadata) for observer in self._observers]
 
     async def _fail(self, error: BaseException, context: Any) -> None:
         """End the RPC with the status that `error` travels as; always raises."""
         if isinstance(error, asyncio.CancelledError | GeneratorExit):
-            self._log(grpc.StatusCode.CANCELLED)
+            self._end(grpc.StatusCode.CANCELLED)
             raise error
         if isinstance(error, grpc.aio.AbortError):
+            self._end(_CODES[context.code()])
             raise error
         told = self._told(error)
         proto = status.to_proto(told)
-        self._log(status.code_of(told), reason=told.reason, field=told.field)
+        self._end(status.code_of(told), reason=told.reason, field=told.field)
         packed = ((status.DETAILS_KEY, proto.SerializeToString()),)
         await context.abort(status.code_of(told), told.message, packed)
 
@@ -152,7 +169,9 @@ class _Border:
         logger().error("handler_failed", method=self._method, fault=fault, exc_info=error)
         return errors.EngineFault(f"internal error {fault}; the server's log has the story")
 
-    def _log(self, code: grpc.StatusCode, **facts: str) -> None:
+    def _end(self, code: grpc.StatusCode, **facts: str) -> None:
+        for end in self._ends:
+            end(code, facts.get("reason", ""))
         took = round((time.monotonic() - self._start) * 1e3, 1)
         told = {key: value for key, value in facts.items() if value}
         write = logger().debug if self._method.startswith(QUIET_METHODS) else logger().info

@@ -14,6 +14,7 @@ from steeple_rpc.address import UNIX, is_local
 from steeple_rpc.errors import InvalidRequest, ServiceError
 from steeple_rpc.health import HealthService
 from steeple_rpc.interceptors import BorderInterceptor
+from steeple_rpc.observing import RpcObserver
 from steeple_rpc.settings import ServiceSettings
 
 MAX_METADATA_BYTES = 8 << 10
@@ -47,10 +48,15 @@ def server_options(max_message_bytes: int) -> list[tuple[str, int]]:
     ]
 
 
-def make_server(settings: ServiceSettings) -> grpc.aio.Server:
-    """A server with our options and border; not yet bound or started."""
+def make_server(
+    settings: ServiceSettings, observers: Sequence[RpcObserver] = ()
+) -> grpc.aio.Server:
+    """A server with our options and border, whose RPCs are told to the observers.
+
+    It is not yet bound or started.
+    """
     return grpc.aio.server(
-        interceptors=(BorderInterceptor(),),
+        interceptors=(BorderInterceptor(observers),),
         options=server_options(settings.max_message_bytes),
     )
 

@@ -48,6 +48,9 @@ class ServiceSettings(BaseSettings):
     insecure_bind: bool = Field(
         default=False, description="allow plaintext beyond loopback (a private network)"
     )
+    metrics_listen: str | None = Field(
+        default=None, description="where to serve metrics over HTTP: HOST:PORT; default: nowhere"
+    )
     reflection: bool | None = Field(
         default=None, description="serve gRPC reflection; default: on loopback only"
     )

@@ -9,11 +9,14 @@ import uvloop
 
 from steeple.tokenizer.v1 import tokenizer_service_pb2_grpc
 from steeple_rpc.lifecycle import Lifecycle
+from steeple_rpc.metrics import RpcMetrics, make_registry
+from steeple_rpc.metrics_server import metrics_served
 from steeple_rpc.server import BindRefused, add_health, add_reflection, bind, make_server
 from steeple_rpc.settings import USAGE_ERROR, load_settings
 from steeple_rpc.telemetry import configure_logging, logger
 from tokenizer_svc.errors import StartupError
 from tokenizer_svc.loader import load_tokenizer
+from tokenizer_svc.metrics import TokenizerMetrics
 from tokenizer_svc.service import SessionBounds, TokenizerService
 from tokenizer_svc.settings import TokenizerSettings
 from tokenizer_svc.tokenizer import LoadedTokenizer, TextBounds
@@ -29,9 +32,11 @@ async def serve(
     """Serve until told to stop.
 
     Raises:
-        BindRefused: the address cannot be served.
+        BindRefused: an address cannot be served.
     """
-    server = make_server(settings)
+    registry = make_registry()
+    metrics = TokenizerMetrics(registry)
+    server = make_server(settings, [RpcMetrics(registry)])
     lifecycle = Lifecycle(add_health(server))
     service = TokenizerService(
         tokenizers,
@@ -39,7 +44,9 @@ async def serve(
         TextBounds(max_tokens=settings.max_prompt_tokens, template_cpu_s=settings.template_cpu_s),
         SessionBounds(ttl_s=settings.session_ttl_s, max_sessions=settings.max_sessions),
         time.monotonic,
+        metrics,
     )
+    metrics.follow_streams(lambda: service.num_streams, lambda: service.num_sessions)
     tokenizer_service_pb2_grpc.add_TokenizerServiceServicer_to_server(service, server)
     add_reflection(server, settings, [SERVICE])
     await lifecycle.start()
@@ -48,7 +55,8 @@ async def serve(
     logger().info("serving", address=address, models=sorted(tokenizers))
     # Each tokenizer has proved itself while it was loaded.
     await lifecycle.set_ready(ready=True)
-    await lifecycle.run(server, service.run(), settings, on_drain=service.drain)
+    with metrics_served(settings, registry):
+        await lifecycle.run(server, service.run(), settings, on_drain=service.drain)
 
 
 def main() -> int:

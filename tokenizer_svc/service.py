@@ -21,6 +21,7 @@ from tokenizer_svc.detokenize.detokenizer import Detokenizer
 from tokenizer_svc.detokenize.sessions import SessionTable
 from tokenizer_svc.detokenize.stream import DetokenizeStream
 from tokenizer_svc.tokenizer import EncodedPrompt, LoadedTokenizer, TextBounds
+from tokenizer_svc.work_watch import Work, WorkWatch
 
 T = TypeVar("T")
 
@@ -45,6 +46,7 @@ class TokenizerService(tokenizer_service_pb2_grpc.TokenizerServiceServicer):
         bounds: of one prompt.
         session_bounds: of one stream.
         clock: monotonic seconds.
+        watch: told of the work that takes CPU time.
     """
 
     def __init__(
@@ -54,12 +56,14 @@ class TokenizerService(tokenizer_service_pb2_grpc.TokenizerServiceServicer):
         bounds: TextBounds,
         session_bounds: SessionBounds,
         clock: Callable[[], float],
+        watch: WorkWatch | None = None,
     ) -> None:
         self._tokenizers = tokenizers
         self._executor = executor
         self._bounds = bounds
         self._session_bounds = session_bounds
         self._clock = clock
+        self._watch = watch or WorkWatch()
         self._streams: set[DetokenizeStream] = set()
         self._is_draining = asyncio.Event()
 
@@ -70,7 +74,10 @@ class TokenizerService(tokenizer_service_pb2_grpc.TokenizerServiceServicer):
         tokenizer = self._tokenizer(request.model)
         check_count("inputs", len(request.inputs), MAX_INPUTS)
         jobs = [partial(_encode, tokenizer, item, self._bounds) for item in request.inputs]
-        outcomes = await self._each(jobs)
+        outcomes = await self._each(Work.ENCODE, request.model, jobs)
+        for outcome in outcomes:
+            if isinstance(outcome, EncodedPrompt):
+                self._watch.encoded(request.model, len(outcome.ids))
         results = [conversion.encode_result(outcome) for outcome in outcomes]
         return tokenizer_service_pb2.EncodeResponse(results=results)
 
@@ -80,7 +87,9 @@ class TokenizerService(tokenizer_service_pb2_grpc.TokenizerServiceServicer):
         """Render and encode one conversation."""
         tokenizer = self._tokenizer(request.model)
         bounds = self._bounds.lowered_to(_limit(request))
-        prompt = await self._run(partial(_encode_chat, tokenizer, request, bounds))
+        job = partial(_encode_chat, tokenizer, request, bounds)
+        prompt = await self._run(Work.RENDER, request.model, job)
+        self._watch.encoded(request.model, len(prompt.ids))
         return tokenizer_service_pb2.RenderChatResponse(prompt=conversion.prompt_message(prompt))
 
     async def Decode(
@@ -94,7 +103,8 @@ class TokenizerService(tokenizer_service_pb2_grpc.TokenizerServiceServicer):
             partial(tokenizer.decode, list(item.ids), skip_special_tokens=skip)
             for item in request.inputs
         ]
-        results = [conversion.decode_result(outcome) for outcome in await self._each(jobs)]
+        outcomes = await self._each(Work.DECODE, request.model, jobs)
+        results = [conversion.decode_result(outcome) for outcome in outcomes]
         return tokenizer_service_pb2.DecodeResponse(results=results)
 
     async def GetTokenizerInfo(
@@ -135,6 +145,11 @@ class TokenizerService(tokenizer_service_pb2_grpc.TokenizerServiceServicer):
     def num_streams(self) -> int:
         """Detokenize streams that are open."""
         return len(self._streams)
+
+    @property
+    def num_sessions(self) -> int:
+        """Sessions that are open on all streams; any thread may ask."""
+        return sum(stream.num_sessions for stream in tuple(self._streams))
 
     def drain(self) -> None:
         """Take no new sessions, and end each stream when its last session has ended."""
@@ -179,12 +194,19 @@ class TokenizerService(tokenizer_service_pb2_grpc.TokenizerServiceServicer):
     def _detokenizer(self, model: str) -> Detokenizer:
         return self._tokenizer(model).detokenizer
 
-    async def _run(self, job: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, job)
+    async def _run(self, work: Work, model: str, job: Callable[[], T]) -> T:
+        start = self._clock()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, job)
+        finally:
+            self._watch.worked(work, model, self._clock() - start)
 
-    async def _each(self, jobs: Iterable[Callable[[], T]]) -> list[T | ServiceError]:
+    async def _each(
+        self, work: Work, model: str, jobs: Iterable[Callable[[], T]]
+    ) -> list[T | ServiceError]:
         """The jobs' results in order; an error of ours is a result like any other."""
-        return await asyncio.gather(*(self._run(partial(_outcome, job)) for job in jobs))
+        each = (self._run(work, model, partial(_outcome, job)) for job in jobs)
+        return await asyncio.gather(*each)
 
 
 async def _read(

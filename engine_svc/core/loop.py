@@ -49,6 +49,7 @@ class EngineLoop:
         self._num_steps = 0
         self._num_output_tokens = 0
         self._num_failed_in_row = 0
+        self._step_s = 0.0
 
     def run(self) -> None:
         """Serve until Stop.
@@ -90,11 +91,15 @@ class EngineLoop:
         return []
 
     def _step(self) -> list[RequestOutput]:
-        step = self._scheduler.schedule(self._clock())
+        start = self._clock()
+        self._step_s = 0.0
+        step = self._scheduler.schedule(start)
         if step is None:
             return []
         result = self._execute(step)
-        outputs = self._scheduler.update_from_output(step, result, self._clock())
+        end = self._clock()
+        outputs = self._scheduler.update_from_output(step, result, end)
+        self._step_s = end - start
         self._num_steps += 1
         self._num_output_tokens += sum(len(output.token_ids) for output in outputs)
         return list(outputs)
@@ -121,5 +126,6 @@ class EngineLoop:
                 load=self._scheduler.load(),
                 num_steps=self._num_steps,
                 num_output_tokens=self._num_output_tokens,
+                step_s=self._step_s,
             )
         ]

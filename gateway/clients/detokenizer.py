@@ -80,6 +80,11 @@ class DetokenizeClient:
         self._call: grpc.aio.Call | None = None
         self._is_draining = False
 
+    @property
+    def num_sessions(self) -> int:
+        """Sessions that are open."""
+        return len(self._sessions)
+
     def check_ready(self) -> None:
         """Tell before work is done for nothing that no session could be opened.
 

@@ -1,6 +1,6 @@
 """Servers of ours inside the test's own event loop, and small clients that look at them."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,7 @@ from pydantic_settings import SettingsConfigDict
 from steeple_rpc import status
 from steeple_rpc.errors import ServiceError
 from steeple_rpc.health import HealthService
+from steeple_rpc.observing import RpcObserver
 from steeple_rpc.server import add_health, bind, make_server
 from steeple_rpc.settings import ServiceSettings
 
@@ -40,11 +41,14 @@ class Serving:
 
 @asynccontextmanager
 async def serving(
-    *add: AddServices, max_message_bytes: int = 4 << 20, listen: str = "127.0.0.1:0"
+    *add: AddServices,
+    max_message_bytes: int = 4 << 20,
+    listen: str = "127.0.0.1:0",
+    observers: Sequence[RpcObserver] = (),
 ) -> AsyncIterator[Serving]:
     """Serve for the block, with our options and border; log lines are caught, not printed."""
     settings = ServerSettings(listen=listen, max_message_bytes=max_message_bytes)
-    server = make_server(settings)
+    server = make_server(settings, observers)
     health = add_health(server)
     for add_service in add:
         add_service(server)

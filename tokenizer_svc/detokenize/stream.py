@@ -55,6 +55,11 @@ class DetokenizeStream:
         self._turn = asyncio.Lock()
         self._is_draining = False
 
+    @property
+    def num_sessions(self) -> int:
+        """Sessions that are open."""
+        return len(self._table)
+
     async def take(self, commands: Sequence[Command]) -> None:
         """Do the commands of one message; nothing once the stream has ended."""
         async with self._turn:
