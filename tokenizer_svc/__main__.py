@@ -14,6 +14,7 @@ from steeple_rpc.metrics_server import metrics_served
 from steeple_rpc.server import BindRefused, add_health, add_reflection, bind, make_server
 from steeple_rpc.settings import USAGE_ERROR, load_settings
 from steeple_rpc.telemetry import configure_logging, logger
+from tokenizer_svc.chat.template_pool import TemplatePool
 from tokenizer_svc.errors import StartupError
 from tokenizer_svc.loader import load_tokenizer
 from tokenizer_svc.metrics import TokenizerMetrics
@@ -64,11 +65,14 @@ def main() -> int:
     settings = load_settings(TokenizerSettings, sys.argv[1:])
     configure_logging(service="tokenizer", level=settings.log_level, form=settings.log_format)
     try:
-        tokenizers = {
-            name: load_tokenizer(name, directory)
-            for name, directory in settings.directories.items()
-        }
-        with ThreadPoolExecutor(settings.num_threads, "tokenizer") as executor:
+        with (
+            TemplatePool(settings.num_template_workers) as templates,
+            ThreadPoolExecutor(settings.num_threads, "tokenizer") as executor,
+        ):
+            tokenizers = {
+                name: load_tokenizer(name, directory, templates.template)
+                for name, directory in settings.directories.items()
+            }
             uvloop.run(serve(settings, tokenizers, executor))
     except (BindRefused, StartupError) as error:
         line = " ".join(str(error).split())

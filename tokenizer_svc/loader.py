@@ -1,15 +1,14 @@
 """Builds a loaded tokenizer from a model directory, and proves it before it serves."""
 
 import json
-from datetime import datetime
+from collections.abc import Callable
 from pathlib import Path
 
 from tokenizers import Tokenizer
 
 from steeple_rpc.fingerprint import tokenizer_fingerprint
-from tokenizer_svc.chat.encoder import ChatEncoder
+from tokenizer_svc.chat.encoder import ChatEncoder, Template
 from tokenizer_svc.chat.special_text import SpecialText, spelling
-from tokenizer_svc.chat.template import ChatTemplate
 from tokenizer_svc.chat.twin_tokenizer import twin_of, unknown_token
 from tokenizer_svc.detokenize.byte_level import byte_alphabet
 from tokenizer_svc.detokenize.decoder_config import decoder_family
@@ -20,15 +19,18 @@ from tokenizer_svc.model_dir import TokenizerFiles, read_tokenizer_files
 from tokenizer_svc.tokenizer import LoadedTokenizer, TextBounds, TokenizerInfo
 
 CHECK_TEXT = "Hello, world! 2+2=4. Grüße, 你好, 🦊."
+MakeTemplate = Callable[[str], Template]
+"""Compiles a template; raises StartupError."""
 _CHECK_BOUNDS = TextBounds(max_tokens=1024, template_cpu_s=1.0)
 
 
-def load_tokenizer(model: str, directory: Path) -> LoadedTokenizer:
+def load_tokenizer(model: str, directory: Path, make_template: MakeTemplate) -> LoadedTokenizer:
     """Load and check the tokenizer of one model.
 
     Args:
         model: its served name.
         directory: where tokenizer.json and tokenizer_config.json are.
+        make_template: compiles its chat template, if it has one.
 
     Raises:
         StartupError: it cannot be served; the message names the file and the remedy.
@@ -37,7 +39,7 @@ def load_tokenizer(model: str, directory: Path) -> LoadedTokenizer:
     path = directory / "tokenizer.json"
     try:
         tokenizer = _library_tokenizer(files)
-        loaded = _loaded(model, files, tokenizer)
+        loaded = _loaded(model, files, tokenizer, make_template)
     except StartupError as error:
         raise StartupError(f"{directory}: {error}") from error
     except (KeyError, TypeError, IndexError) as error:
@@ -75,7 +77,9 @@ def _library_tokenizer(files: TokenizerFiles) -> Tokenizer:
     return tokenizer
 
 
-def _loaded(model: str, files: TokenizerFiles, tokenizer: Tokenizer) -> LoadedTokenizer:
+def _loaded(
+    model: str, files: TokenizerFiles, tokenizer: Tokenizer, make_template: MakeTemplate
+) -> LoadedTokenizer:
     vocabulary = _vocabulary(tokenizer)
     family = decoder_family(files.spec.get("decoder"))
     info = TokenizerInfo(
@@ -85,7 +89,7 @@ def _loaded(model: str, files: TokenizerFiles, tokenizer: Tokenizer) -> LoadedTo
         has_chat_template=files.chat_template is not None,
         decoder=family.name,
     )
-    chat = _chat_encoder(files, tokenizer, vocabulary)
+    chat = _chat_encoder(files, tokenizer, vocabulary, make_template)
     return LoadedTokenizer(info, tokenizer, Detokenizer(vocabulary, family), chat)
 
 
@@ -101,7 +105,10 @@ def _vocabulary(tokenizer: Tokenizer) -> Vocabulary:
 
 
 def _chat_encoder(
-    files: TokenizerFiles, tokenizer: Tokenizer, vocabulary: Vocabulary
+    files: TokenizerFiles,
+    tokenizer: Tokenizer,
+    vocabulary: Vocabulary,
+    make_template: MakeTemplate,
 ) -> ChatEncoder | None:
     if files.chat_template is None:
         return None
@@ -110,7 +117,7 @@ def _chat_encoder(
     contents = [content for content in spelled if content and not _is_byte(content, files)]
     special_ids = {spelled[content] for content in contents if content != unknown}
     return ChatEncoder(
-        ChatTemplate(files.chat_template, datetime.now),
+        make_template(files.chat_template),
         files.special_names,
         SpecialText(contents),
         plain=tokenizer,

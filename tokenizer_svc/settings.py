@@ -29,7 +29,10 @@ class TokenizerSettings(ServiceSettings):
     template_cpu_s: float = Field(
         default=0.25, gt=0, le=60, description="CPU seconds that one chat template may take"
     )
-    num_threads: Count = Field(default=2, description="threads that encode, decode and render")
+    num_template_workers: int = Field(
+        default=2, ge=1, le=64, description="processes that render chat templates"
+    )
+    num_threads: Count = Field(default=2, description="threads that encode and decode")
     session_ttl_s: float = Field(
         default=600.0, gt=0, description="seconds without tokens that end a detokenize session"
     )

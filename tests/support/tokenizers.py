@@ -17,6 +17,7 @@ from tokenizers import (
     trainers,
 )
 
+from tests.support.templates import in_process
 from tokenizer_svc.loader import load_tokenizer
 from tokenizer_svc.tokenizer import LoadedTokenizer
 
@@ -150,7 +151,7 @@ FAMILIES = {
 def loaded_family(name: str) -> LoadedTokenizer:
     """The tokenizer of one family, loaded as the service loads it."""
     with tempfile.TemporaryDirectory() as directory:
-        return load_tokenizer(name, write_model(Path(directory), FAMILIES[name]()))
+        return load_tokenizer(name, write_model(Path(directory), FAMILIES[name]()), in_process)
 
 
 def write_model(

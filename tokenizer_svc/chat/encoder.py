@@ -1,19 +1,30 @@
 """From a conversation to ids: renders, and keeps the callers' texts from making special tokens."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from tokenizers import Tokenizer
 
 from steeple_rpc.errors import InvalidRequest
 from tokenizer_svc.chat.conversation import Chat, caller_texts, template_variables
 from tokenizer_svc.chat.special_text import END_MARK, Marks, SpecialText, free_marks
-from tokenizer_svc.chat.template import ChatTemplate
 from tokenizer_svc.chat.template_meter import RenderLimits
 
 MIN_RENDERED_CHARS = 1 << 20
 RENDERED_PER_CHAR = 4
 MIN_WORK = 16 << 20
 WORK_PER_CHAR = 16
+
+
+class Template(Protocol):
+    """A model's chat template, wherever it runs."""
+
+    def render(self, variables: Mapping[str, Any], limits: RenderLimits) -> str:
+        """Render; takes CPU time.
+
+        Raises:
+            InvalidRequest: reason TEMPLATE_FAILED.
+        """
 
 
 class ChatEncoder:
@@ -30,7 +41,7 @@ class ChatEncoder:
 
     def __init__(
         self,
-        template: ChatTemplate,
+        template: Template,
         special_names: Mapping[str, str],
         special_text: SpecialText,
         *,

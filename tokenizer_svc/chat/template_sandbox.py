@@ -2,8 +2,8 @@
 
 The sandbox keeps templates away from Python. It does not keep them from spinning or from filling
 the memory: for that every loop turn, call, filter, concatenation and output is charged to the
-Meter of the rendering. One limit remains: a single step of the interpreter (one comparison of
-deep lists, say) cannot be interrupted, because Python threads cannot be killed.
+Meter of the rendering. What remains, a single step of the interpreter that nothing in Python can
+interrupt (one comparison of deep lists, say), ends with its process: see template_worker.
 """
 
 import functools

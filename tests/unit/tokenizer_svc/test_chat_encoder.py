@@ -9,6 +9,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from steeple_rpc.errors import FailedPrecondition, InvalidRequest
+from tests.support.templates import in_process
 from tests.support.tokenizers import (
     CHATML,
     FAMILIES,
@@ -54,7 +55,9 @@ def template_model(directory: Path, template: str, **added: Any) -> LoadedTokeni
     spec = json.loads(byte_level_json())
     tokenizer = Tokenizer.from_str(json.dumps(spec))
     tokenizer.add_special_tokens(added.get("special", []))
-    return load_tokenizer("m", write_model(directory, tokenizer.to_str(), chat_template=template))
+    return load_tokenizer(
+        "m", write_model(directory, tokenizer.to_str(), chat_template=template), in_process
+    )
 
 
 @families
@@ -166,7 +169,7 @@ def test_a_text_that_is_normalized_to_a_special_token_stays_text(
         added["normalized"] = added["special"]
     template = "{% for m in messages %}<s>{{ m.content }}{% endfor %}"
     directory = write_model(tmp_path, json.dumps(spec), chat_template=template)
-    tokenizer = load_tokenizer("m", directory)
+    tokenizer = load_tokenizer("m", directory, in_process)
     ids = tokenizer.encode_chat(chat(text), BOUNDS).ids
     assert num_special(tokenizer, ids) == 1
     assert tokenizer.decode(ids, skip_special_tokens=True) == read
@@ -235,7 +238,7 @@ def test_a_conversation_that_is_too_long_is_refused_with_its_size() -> None:
 
 
 def test_a_model_without_template_says_so(tmp_path: Path) -> None:
-    tokenizer = load_tokenizer("m", write_model(tmp_path, chat_template=None))
+    tokenizer = load_tokenizer("m", write_model(tmp_path, chat_template=None), in_process)
     with pytest.raises(FailedPrecondition) as caught:
         tokenizer.encode_chat(chat("hi"), BOUNDS)
     assert caught.value.reason == "NO_CHAT_TEMPLATE"

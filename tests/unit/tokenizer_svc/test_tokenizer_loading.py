@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from steeple_rpc.fingerprint import tokenizer_fingerprint
+from tests.support.templates import in_process
 from tests.support.tokenizers import byte_level_json, loaded_family, write_model
 from tokenizer_svc.errors import StartupError
 from tokenizer_svc.loader import load_tokenizer
@@ -27,7 +28,7 @@ def change_config(directory: Path, **changes: Any) -> None:
 
 def test_a_loaded_tokenizer_tells_what_it_is(directory: Path) -> None:
     """The fingerprint is the one that the engine computes."""
-    info = load_tokenizer("served", directory).info
+    info = load_tokenizer("served", directory, in_process).info
     assert info.model == "served"
     assert info.fingerprint == tokenizer_fingerprint(directory)
     assert info.has_chat_template
@@ -63,39 +64,39 @@ def test_a_missing_or_garbled_file_is_named(
     if content is not None:
         (directory / name).write_bytes(content)
     with pytest.raises(StartupError, match=f"{directory / name}"):
-        load_tokenizer("m", directory)
+        load_tokenizer("m", directory, in_process)
 
 
 def test_a_missing_directory_is_named(tmp_path: Path) -> None:
     with pytest.raises(StartupError, match=r"no model directory at .*nowhere.*--model"):
-        load_tokenizer("m", tmp_path / "nowhere")
+        load_tokenizer("m", tmp_path / "nowhere", in_process)
 
 
 def test_code_from_the_directory_is_refused(directory: Path) -> None:
     """auto_map is what asks for it."""
     change_config(directory, auto_map={"AutoTokenizer": ["evil.Tokenizer", None]})
     with pytest.raises(StartupError, match="auto_map"):
-        load_tokenizer("m", directory)
+        load_tokenizer("m", directory, in_process)
 
 
 def test_an_unknown_decoder_is_refused_with_the_directory(directory: Path) -> None:
     spec = {**json.loads(byte_level_json()), "decoder": None}
     (directory / "tokenizer.json").write_text(json.dumps(spec))
     with pytest.raises(StartupError, match=f"{directory}: the decoder is none"):
-        load_tokenizer("m", directory)
+        load_tokenizer("m", directory, in_process)
 
 
 def test_a_tokenizer_that_the_library_refuses_is_refused(directory: Path) -> None:
     spec = {**json.loads(byte_level_json()), "model": {"type": "Nonsense"}}
     (directory / "tokenizer.json").write_text(json.dumps(spec))
     with pytest.raises(StartupError, match=r"tokenizer\.json is not accepted"):
-        load_tokenizer("m", directory)
+        load_tokenizer("m", directory, in_process)
 
 
 def test_a_broken_template_is_refused_when_loaded(directory: Path) -> None:
     (directory / "chat_template.jinja").write_text("{% if %}")
     with pytest.raises(StartupError, match="the chat template is invalid"):
-        load_tokenizer("m", directory)
+        load_tokenizer("m", directory, in_process)
 
 
 def test_padding_and_truncation_of_the_file_are_off(directory: Path) -> None:
@@ -108,7 +109,7 @@ def test_padding_and_truncation_of_the_file_are_off(directory: Path) -> None:
         "stride": 0,
     }
     (directory / "tokenizer.json").write_text(json.dumps(spec))
-    loaded = load_tokenizer("m", directory)
+    loaded = load_tokenizer("m", directory, in_process)
     text = "hello there, hello world"
     ids = loaded.encode(
         text, TextBounds(max_tokens=100, template_cpu_s=1.0), add_special_tokens=False

@@ -18,6 +18,7 @@ from steeple_rpc import status
 from steeple_rpc.channel import open_channel
 from steeple_rpc.errors import InvalidRequest, NotFound, ServiceError
 from steeple_rpc.server import bind, make_server
+from tests.support.templates import in_process
 from tests.support.tokenizers import loaded_family, write_model
 from tokenizer_svc.loader import load_tokenizer
 from tokenizer_svc.service import SessionBounds, TokenizerService
@@ -51,7 +52,9 @@ def clock() -> Clock:
 @pytest.fixture
 async def harness(tmp_path: Path, clock: Clock) -> AsyncIterator[Harness]:
     tokenizers = {name: loaded_family(name) for name in ("byte_level", "metaspace")}
-    tokenizers["plain"] = load_tokenizer("plain", write_model(tmp_path / "m", chat_template=None))
+    tokenizers["plain"] = load_tokenizer(
+        "plain", write_model(tmp_path / "m", chat_template=None), in_process
+    )
     settings = TokenizerSettings(listen=f"unix:{tmp_path}/s", model=("unused",))
     server = make_server(settings)
     with ThreadPoolExecutor(2) as executor:
