@@ -6,6 +6,7 @@ import sys
 import grpc
 import uvloop
 
+from gateway.access import Access
 from gateway.admission import Admission
 from gateway.backends import Backends
 from gateway.metrics import GatewayMetrics
@@ -28,7 +29,8 @@ from steeple.inference.v1 import (
 from steeple_rpc.lifecycle import Lifecycle
 from steeple_rpc.metrics import RpcMetrics, make_registry
 from steeple_rpc.metrics_server import metrics_served
-from steeple_rpc.server import BindRefused, add_health, add_reflection, bind, make_server
+from steeple_rpc.refused import SettingRefused
+from steeple_rpc.server import add_health, add_reflection, bind, make_server
 from steeple_rpc.settings import USAGE_ERROR, load_settings
 from steeple_rpc.telemetry import configure_logging, logger
 
@@ -50,17 +52,19 @@ async def serve(settings: GatewaySettings) -> None:
     """Serve until told to stop.
 
     Raises:
-        BindRefused: an address cannot be served.
+        SettingRefused: an address or a file cannot be used.
     """
     clock = asyncio.get_running_loop().time
+    access = Access(settings.token_hashes, clock)
     backends = Backends(tokenizer=settings.tokenizer, engines=settings.engine, clock=clock)
     registry = make_registry()
     metrics = GatewayMetrics(registry)
     metrics.follow_sessions(lambda: backends.detokenizer.num_sessions)
+    admission = Admission(max_share=settings.max_share)
     pipeline = Pipeline(
-        backends, Admission(), clock, max_request_s=settings.max_request_s, watch=metrics
+        backends, admission, clock, max_request_s=settings.max_request_s, watch=metrics
     )
-    server = make_server(settings, [RpcMetrics(registry)])
+    server = make_server(settings, [RpcMetrics(registry)], access.interceptors())
     lifecycle = Lifecycle(add_health(server))
     _add_services(server, pipeline, backends)
     add_reflection(server, settings, SERVICES)
@@ -71,10 +75,17 @@ async def serve(settings: GatewaySettings) -> None:
     try:
         with metrics_served(settings, registry):
             await lifecycle.run(
-                server, backends.follow(lifecycle.set_ready), settings, on_drain=pipeline.drain
+                server, _work(backends, access, lifecycle), settings, on_drain=pipeline.drain
             )
     finally:
         await backends.close()
+
+
+async def _work(backends: Backends, access: Access, lifecycle: Lifecycle) -> None:
+    """What the gateway does beside answering."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(backends.follow(lifecycle.set_ready))
+        tasks.create_task(access.follow())
 
 
 def _add_services(server: grpc.aio.Server, pipeline: Pipeline, backends: Backends) -> None:
@@ -94,7 +105,7 @@ def main() -> int:
     configure_logging(service="gateway", level=settings.log_level, form=settings.log_format)
     try:
         uvloop.run(serve(settings))
-    except BindRefused as error:
+    except SettingRefused as error:
         sys.stderr.write(f"error: {error}\n")
         return USAGE_ERROR
     return 0

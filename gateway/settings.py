@@ -1,5 +1,7 @@
 """What the gateway can be told."""
 
+from pathlib import Path
+
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
@@ -22,4 +24,14 @@ class GatewaySettings(ServiceSettings):
     )
     max_request_s: float = Field(
         default=3600.0, gt=0, description="longest that any request may take, in seconds"
+    )
+    token_hashes: Path | None = Field(
+        default=None,
+        description="file of token hashes (steeple token new); then every caller needs a token",
+    )
+    max_share: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="part of a model's places that one principal may hold",
     )

@@ -18,11 +18,10 @@ from google.protobuf.message import DecodeError
 
 from steeple_rpc import errors, status
 from steeple_rpc.context import REQUEST_ID_KEY, RpcContext, enter_rpc
+from steeple_rpc.handlers import Handler, rebuilt
 from steeple_rpc.observing import UNKNOWN_METHOD, RpcEnd, RpcObserver
 from steeple_rpc.telemetry import logger
 
-# grpc's handler and context types are generic over messages that an interceptor never knows.
-Handler = Callable[[Any, Any], Any]
 # Asked again and again by machines: told at debug level.
 QUIET_METHODS = (
     "/grpc.health.v1.",
@@ -60,22 +59,12 @@ class BorderInterceptor(grpc.aio.ServerInterceptor):
                 observer.begin(UNKNOWN_METHOD, ())(grpc.StatusCode.UNIMPLEMENTED, "")
             return None
         border = _Border(handler_call_details, self._observers)
-        make, behaviour = _kind(handler, border)
-        return make(
-            behaviour,
+        return rebuilt(
+            handler,
+            unary=border.unary,
+            streaming=border.streaming,
             request_deserializer=_guarded(handler.request_deserializer),
-            response_serializer=handler.response_serializer,
         )
-
-
-def _kind(handler: Any, border: "_Border") -> tuple[Callable[..., Any], Handler]:
-    if handler.request_streaming and handler.response_streaming:
-        return grpc.stream_stream_rpc_method_handler, border.streaming(handler.stream_stream)
-    if handler.response_streaming:
-        return grpc.unary_stream_rpc_method_handler, border.streaming(handler.unary_stream)
-    if handler.request_streaming:
-        return grpc.stream_unary_rpc_method_handler, border.unary(handler.stream_unary)
-    return grpc.unary_unary_rpc_method_handler, border.unary(handler.unary_unary)
 
 
 def _guarded(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:

@@ -11,10 +11,11 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from steeple_rpc.address import UNIX, is_local
-from steeple_rpc.errors import InvalidRequest, ServiceError
+from steeple_rpc.errors import InvalidRequest
 from steeple_rpc.health import HealthService
 from steeple_rpc.interceptors import BorderInterceptor
 from steeple_rpc.observing import RpcObserver
+from steeple_rpc.refused import SettingRefused
 from steeple_rpc.settings import ServiceSettings
 
 MAX_METADATA_BYTES = 8 << 10
@@ -23,7 +24,7 @@ MIN_PING_INTERVAL_MS = 1_000
 HANDSHAKE_TIMEOUT_MS = 5_000
 
 
-class BindRefused(ServiceError):
+class BindRefused(SettingRefused):
     """The address may not or cannot be served; the message names the remedy."""
 
 
@@ -49,14 +50,19 @@ def server_options(max_message_bytes: int) -> list[tuple[str, int]]:
 
 
 def make_server(
-    settings: ServiceSettings, observers: Sequence[RpcObserver] = ()
+    settings: ServiceSettings,
+    observers: Sequence[RpcObserver] = (),
+    interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
 ) -> grpc.aio.Server:
-    """A server with our options and border, whose RPCs are told to the observers.
+    """A server with our options and border; not yet bound or started.
 
-    It is not yet bound or started.
+    Args:
+        settings: of the service.
+        observers: told of its RPCs.
+        interceptors: more of them, inside the border, the outermost first.
     """
     return grpc.aio.server(
-        interceptors=(BorderInterceptor(observers),),
+        interceptors=(BorderInterceptor(observers), *interceptors),
         options=server_options(settings.max_message_bytes),
     )
 

@@ -45,10 +45,15 @@ async def serving(
     max_message_bytes: int = 4 << 20,
     listen: str = "127.0.0.1:0",
     observers: Sequence[RpcObserver] = (),
+    interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+    **given: Any,
 ) -> AsyncIterator[Serving]:
-    """Serve for the block, with our options and border; log lines are caught, not printed."""
-    settings = ServerSettings(listen=listen, max_message_bytes=max_message_bytes)
-    server = make_server(settings, observers)
+    """Serve for the block, with our options and border; log lines are caught, not printed.
+
+    What else is `given` are settings.
+    """
+    settings = ServerSettings(listen=listen, max_message_bytes=max_message_bytes, **given)
+    server = make_server(settings, observers, interceptors)
     health = add_health(server)
     for add_service in add:
         add_service(server)

@@ -1,0 +1,1 @@
+"""Who may call: bearer tokens or client certificates, turned into a principal at the border."""
