@@ -52,7 +52,7 @@ def build_core(config: CoreConfig, progress: Progress) -> BuiltCore:
 
 def _wanted(config: CoreConfig, description: ModelDescription) -> Bounds:
     return Bounds(
-        model_max_len=description.max_position_embeddings,
+        model_max_len=description.max_model_len,
         max_model_len=config.max_model_len,
         max_num_seqs=config.max_num_seqs,
         max_num_batched_tokens=config.max_num_batched_tokens,

@@ -174,7 +174,7 @@ def _description(max_model_len: int) -> ModelDescription:
         directory=Path(),
         architecture="Fake",
         vocab_size=1 << 30,
-        max_position_embeddings=max_model_len,
+        max_model_len=max_model_len,
         eos_token_ids=(),
         default_sampling=_GREEDY,
         config={},

@@ -9,24 +9,24 @@ from safetensors import safe_open
 from torch import Tensor
 
 from engine_svc.core.errors import StartupError
+from engine_svc.core.models.family import Family
 from engine_svc.core.models.geometry import Geometry
 from engine_svc.core.models.safetensors_files import WeightFiles
-from engine_svc.core.models.weights_layout import EMBEDDING, HEAD, expected_tensors
 
 Progress = Callable[[str, int, int], None]
 """Takes stage, bytes done and bytes in all."""
 
 STAGE = "loading weights"
-_LAYER_PREFIX = "model.layers."
 
 
 class Checkpoint:
     """The checkpoint's tensors, in groups that FMS's conversion needs together."""
 
-    def __init__(self, *, geometry: Geometry, weights: WeightFiles) -> None:
-        self._geometry = geometry
+    def __init__(self, *, family: Family, geometry: Geometry, weights: WeightFiles) -> None:
+        self._family = family
+        self._is_tied = geometry.has_tied_embeddings
         self._weights = weights
-        self._names = expected_tensors(geometry)
+        self._names = family.tensors(geometry)
         self._stack = ExitStack()
         self._handles: dict[str, Any] = {}  # safetensors' handles are untyped
 
@@ -37,7 +37,8 @@ class Checkpoint:
                     safe_open(file.path, framework="pt", device="cpu")
                 )
                 self._handles.update(dict.fromkeys(file.tensors, handle))
-            _check_tied_head(self._geometry, self._handles)
+            if self._is_tied:
+                _check_tied_head(self._family, self._handles)
         except BaseException:
             self._stack.close()
             raise
@@ -51,7 +52,7 @@ class Checkpoint:
         """First what belongs to no layer, then layer after layer; read as they are asked for."""
         names: dict[str, list[str]] = {}
         for name in self._names:
-            names.setdefault(_group(name), []).append(name)
+            names.setdefault(self._group(name), []).append(name)
         total = sum(size.num_bytes for name, size in self._weights.tensors() if name in self._names)
         done = 0
         progress(STAGE, done, total)
@@ -61,21 +62,19 @@ class Checkpoint:
             done += sum(tensor.nbytes for tensor in group.values())
             progress(STAGE, done, total)
 
-
-def _group(name: str) -> str:
-    if not name.startswith(_LAYER_PREFIX):
-        return ""
-    return name.removeprefix(_LAYER_PREFIX).partition(".")[0]
+    def _group(self, name: str) -> str:
+        prefix = self._family.layer_prefix
+        return name.removeprefix(prefix).partition(".")[0] if name.startswith(prefix) else ""
 
 
 # safetensors' handles are untyped.
-def _check_tied_head(geometry: Geometry, handles: Mapping[str, Any]) -> None:
+def _check_tied_head(family: Family, handles: Mapping[str, Any]) -> None:
     """A tied checkpoint may repeat its embedding as the head, but not have another head."""
-    if not geometry.has_tied_embeddings or HEAD not in handles:
+    if family.head not in handles:
         return
-    head, embedding = (handles[name].get_tensor(name) for name in (HEAD, EMBEDDING))
+    head, embedding = (handles[name].get_tensor(name) for name in (family.head, family.embedding))
     if not torch.equal(head, embedding):
         raise StartupError(
-            f"tensor {HEAD} differs from {EMBEDDING} although config.json says "
+            f"tensor {family.head} differs from {family.embedding} although config.json says "
             "tie_word_embeddings: set it to false, or remove the tensor"
         )

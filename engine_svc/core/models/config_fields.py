@@ -1,14 +1,68 @@
-"""The fields of config.json that FMS does not import, and when that changes nothing.
+"""What becomes of each field of config.json: the words, and the fields that many families share.
 
-A new field goes into one of the two tables only with a golden test or a look at the model's code.
+A new field goes into a table only with a golden test or a look at the model's code; a field that
+is in none is refused by its name.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from types import MappingProxyType
 from typing import Any
 
-from engine_svc.core.models.description import Json
+from engine_svc.core.models.config_values import Json
+
+# Takes the value, JSON of any kind, and the whole of config.json.
+Neutral = Callable[[Any, Json], bool]
+
+
+class Verdict(Enum):
+    """What becomes of a field."""
+
+    SERVE = "serve"
+    """Its value is computed as FMS computes it."""
+    MEND = "mend"
+    """FMS alone would compute it wrongly, or not at all; here it is computed rightly."""
+    REFUSE = "refuse"
+    """Only the values that change nothing are served."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """What becomes of one field in one family."""
+
+    verdict: Verdict
+    note: str = ""
+    """How it is mended, why other than neutral values are refused, or why no value matters."""
+    is_neutral: Neutral | None = None
+    """For REFUSE only."""
+
+
+def serve(*names: str) -> dict[str, Field]:
+    """Fields that FMS computes rightly; the family's reader reads each of them."""
+    return dict.fromkeys(names, Field(verdict=Verdict.SERVE))
+
+
+def unused(reason: str, *names: str) -> dict[str, Field]:
+    """Fields that nobody reads, whatever their values, in a model that is served at all."""
+    return dict.fromkeys(names, Field(verdict=Verdict.SERVE, note=reason))
+
+
+def mend(name: str, note: str) -> dict[str, Field]:
+    """A field that is read, and needs something of ours beside FMS."""
+    return {name: Field(verdict=Verdict.MEND, note=note)}
+
+
+def refuse(name: str, reason: str, is_neutral: Neutral) -> dict[str, Field]:
+    """A field that is served only where its value changes nothing."""
+    return {name: Field(verdict=Verdict.REFUSE, note=reason, is_neutral=is_neutral)}
+
+
+# JSON values of any kind.
+def only(values: tuple[Any, ...]) -> Neutral:
+    """Neutral values by equality and type: 1 is not true."""
+    return lambda value, _: any(value == one and type(value) is type(one) for one in values)
+
 
 # Metadata, training settings and generation defaults: the forward pass does not read them.
 WITHOUT_EFFECT = frozenset(
@@ -34,36 +88,8 @@ WITHOUT_EFFECT = frozenset(
     }
 )
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
-    """A field that is served only where its value changes nothing."""
-
-    # A JSON value of any kind.
-    is_neutral: Callable[[Any, Json], bool]
-    """Takes the value and the whole of config.json."""
-    reason: str
-    """Why other values are refused."""
-
-
-def _only(values: tuple[Any, ...]) -> Callable[[Any, Json], bool]:
-    """Neutral values by equality and type: 1 is not true."""
-    return lambda value, _: any(value == one and type(value) is type(one) for one in values)
-
-
-def _is_default_rope(value: Any, _: Json) -> bool:
-    if value is None:
-        return True
-    kind = value.get("rope_type", value.get("type")) if isinstance(value, dict) else None
-    return kind == "default" and set(value) <= {"rope_type", "type"}
-
-
-def _is_plain_head_dim(value: Any, config: Json) -> bool:
-    heads, hidden = config.get("num_attention_heads"), config.get("hidden_size")
-    if value is None:
-        return True
-    numbers = (value, heads, hidden)
-    return all(type(number) is int for number in numbers) and value * heads == hidden
+_NO_CODE = "Steeple never runs code from a model directory"
+_NO_WINDOW = "all layers attend to all positions"
 
 
 def _is_all_full_attention(value: Any, _: Json) -> bool:
@@ -72,43 +98,45 @@ def _is_all_full_attention(value: Any, _: Json) -> bool:
     )
 
 
-_NO_CODE = "Steeple never runs code from a model directory"
-_NO_WINDOW = "FMS computes full attention"
-_NO_QUANTIZATION = "quantised weights are not served"
+def _is_whole(value: Any, _: Json) -> bool:
+    return value is None or (type(value) in (int, float) and value == 1)
 
-CONDITIONS: Mapping[str, Condition] = MappingProxyType(
-    {
-        "add_cross_attention": Condition(
-            is_neutral=_only((False,)), reason="only decoders are served"
-        ),
-        "auto_map": Condition(is_neutral=_only((None,)), reason=_NO_CODE),
-        "head_dim": Condition(
-            is_neutral=_is_plain_head_dim,
-            reason="FMS needs head_dim = hidden_size / num_attention_heads",
-        ),
-        "hidden_act": Condition(
-            is_neutral=_only(("silu", "swish")), reason="only the silu activation is served"
-        ),
-        "is_decoder": Condition(is_neutral=_only((False, True)), reason="must be true or false"),
-        "is_encoder_decoder": Condition(
-            is_neutral=_only((False,)), reason="only decoders are served"
-        ),
-        "layer_types": Condition(is_neutral=_is_all_full_attention, reason=_NO_WINDOW),
-        "partial_rotary_factor": Condition(
-            is_neutral=_only((None, 1, 1.0)), reason="FMS rotates whole heads"
-        ),
-        "pretraining_tp": Condition(
-            is_neutral=_only((None, 1)), reason="sliced projections are not computed"
-        ),
-        "quantization_config": Condition(is_neutral=_only((None,)), reason=_NO_QUANTIZATION),
-        "rope_interleaved": Condition(
-            is_neutral=_only((None, False)), reason="FMS rotates the halves of a head"
-        ),
-        "rope_scaling": Condition(
-            is_neutral=_is_default_rope, reason="FMS drops rope scaling without a word"
-        ),
-        "sliding_window": Condition(is_neutral=_only((None,)), reason=_NO_WINDOW),
-        "trust_remote_code": Condition(is_neutral=_only((None, False)), reason=_NO_CODE),
-        "use_sliding_window": Condition(is_neutral=_only((None, False)), reason=_NO_WINDOW),
-    }
+
+EVERYWHERE: Mapping[str, Field] = MappingProxyType(
+    refuse("add_cross_attention", "only decoders are served", only((None, False)))
+    | refuse("attn_logit_softcapping", "scores are not capped", only((None,)))
+    | refuse("auto_map", _NO_CODE, only((None,)))
+    | refuse("final_logit_softcapping", "logits are not capped", only((None,)))
+    | refuse("is_decoder", "must be true or false", only((False, True)))
+    | refuse("is_encoder_decoder", "only decoders are served", only((False,)))
+    | refuse("quantization_config", "quantised weights are not served", only((None,)))
+    | refuse("trust_remote_code", _NO_CODE, only((None, False)))
 )
+"""Fields that any configuration may have."""
+
+ROTATING: Mapping[str, Field] = MappingProxyType(
+    dict(EVERYWHERE)
+    | serve(
+        "hidden_size",
+        "max_position_embeddings",
+        "num_attention_heads",
+        "num_hidden_layers",
+        "num_key_value_heads",
+        "rms_norm_eps",
+        "rope_theta",
+        "tie_word_embeddings",
+        "vocab_size",
+    )
+    | mend("intermediate_size", "any size, not multiples of 256 only")
+    | mend("head_dim", "the weights are permuted head by head, whatever the hidden size")
+    | mend("rope_parameters", "linear, llama3 and yarn are computed here; FMS drops the scaling")
+    | mend("rope_scaling", "as rope_parameters, in the layout of transformers 4")
+    | refuse("hidden_act", "only the silu activation is served", only(("silu", "swish")))
+    | refuse("layer_types", _NO_WINDOW, _is_all_full_attention)
+    | refuse("partial_rotary_factor", "whole heads are rotated", _is_whole)
+    | refuse("pretraining_tp", "sliced projections are not computed", only((None, 1)))
+    | refuse("rope_interleaved", "the halves of a head are rotated", only((None, False)))
+    | refuse("sliding_window", _NO_WINDOW, only((None,)))
+    | refuse("use_sliding_window", _NO_WINDOW, only((None, False)))
+)
+"""Fields of the decoders with a rotation, gated MLPs and RMS norms."""

@@ -4,14 +4,11 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from engine_svc.core.errors import StartupError
+from engine_svc.core.models.config_values import Json
 from engine_svc.core.models.generation_config import default_sampling, end_token_ids
 from engine_svc.core.params import SamplingParams, TokenId
-
-# JSON values from files of the model's maker: any shape until checked.
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +18,8 @@ class ModelDescription:
     directory: Path
     architecture: str
     vocab_size: int
-    max_position_embeddings: int
+    max_model_len: int
+    """The longest sequence that is computed as the model's maker meant it, in tokens."""
     eos_token_ids: tuple[TokenId, ...]
     default_sampling: SamplingParams
     config: Json
@@ -46,7 +44,7 @@ def read_description(directory: Path) -> ModelDescription:
         directory=directory,
         architecture=str(architectures[0]),
         vocab_size=vocab_size,
-        max_position_embeddings=_positive(config, "max_position_embeddings", directory),
+        max_model_len=_max_model_len(config, directory),
         eos_token_ids=end_token_ids(config, generation, vocab_size=vocab_size),
         default_sampling=default_sampling(generation),
         config=config,
@@ -88,6 +86,15 @@ def read_json(path: Path) -> Json:
 
 def _optional_json(path: Path) -> Json:
     return read_json(path) if path.exists() else {}
+
+
+def _max_model_len(config: Json, directory: Path) -> int:
+    """As far as positions go, and no further than a window: within it all attention is full."""
+    name = "n_positions" if "n_positions" in config else "max_position_embeddings"
+    positions = _positive(config, name, directory)
+    if config.get("sliding_window") is None or config.get("use_sliding_window") is False:
+        return positions
+    return min(positions, _positive(config, "sliding_window", directory))
 
 
 def _positive(config: Json, name: str, directory: Path) -> int:

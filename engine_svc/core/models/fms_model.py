@@ -1,63 +1,64 @@
-"""Builds the FMS model of a geometry, on the meta device: shapes without memory."""
+"""Builds the FMS model of a family on the meta device, and converts weights through FMS."""
 
 import math
 from typing import Any
 
 import torch
-from fms.models.granite import Granite, GraniteConfig
-from fms.models.llama import LLaMA, LLaMAConfig
+from fms.utils import serialization
 from torch import nn
 
+from engine_svc.core.models.family import Family, Tensors
 from engine_svc.core.models.geometry import Geometry
-
-GRANITE = "granite"
-LLAMA = "llama"
+from engine_svc.core.models.rotation import set_rotation
 
 
-def build_fms_model(geometry: Geometry) -> nn.Module:
+def build_fms_model(family: Family, geometry: Geometry) -> nn.Module:
     """The model without weights; every parameter is on the meta device."""
     with torch.device("meta"):
-        model: nn.Module
-        if geometry.family.fms_architecture == GRANITE:
-            model = Granite(GraniteConfig(**_granite_fields(geometry)))
-        else:
-            model = LLaMA(LLaMAConfig(**_common_fields(geometry)))
+        model = family.build(geometry)
+    set_rotation(model, geometry)
     return model
 
 
 # Keyword arguments of FMS's untyped config classes.
-def _common_fields(geometry: Geometry) -> dict[str, Any]:
+def common_fields(geometry: Geometry) -> dict[str, Any]:
+    """What the config classes of all of FMS's decoders call by the same name."""
     return {
         "src_vocab_size": geometry.vocab_size,
         "emb_dim": geometry.hidden_size,
-        "norm_eps": geometry.rms_norm_eps,
         "nheads": geometry.num_heads,
-        "kvheads": geometry.num_kv_heads,
         "nlayers": geometry.num_layers,
         "hidden_grow_factor": grow_factor(
             inner=geometry.intermediate_size, width=geometry.hidden_size
         ),
-        "multiple_of": 1,
-        "activation_fn": "silu",
+        "activation_fn": geometry.activation,
         "p_dropout": 0.0,
-        # The table of rotations has this many rows and is never extended.
+        # The table of positions has this many rows and is never extended.
         "max_expected_seq_len": geometry.max_position_embeddings,
-        "attn_bias": geometry.has_attention_bias,
-        "mlp_bias": geometry.has_mlp_bias,
         "tie_heads": geometry.has_tied_embeddings,
-        "rope_theta": geometry.rope_theta,
     }
 
 
-def _granite_fields(geometry: Geometry) -> dict[str, Any]:
-    multipliers = geometry.multipliers
-    return _common_fields(geometry) | {
-        "head_dim": geometry.head_dim,
-        "attention_multiplier": multipliers.attention,
-        "embedding_multiplier": multipliers.embedding,
-        "logits_scaling": multipliers.logits_divisor,
-        "residual_multiplier": multipliers.residual,
+def rotating_fields(geometry: Geometry) -> dict[str, Any]:
+    """The same for decoders with a rotation; its frequencies come from `set_rotation`."""
+    return common_fields(geometry) | {
+        "norm_eps": geometry.norm_eps,
+        "kvheads": geometry.num_kv_heads,
+        "multiple_of": 1,
     }
+
+
+def fms_converted(
+    architecture: str, tensors: Tensors, geometry: Geometry, model: nn.Module
+) -> Tensors:
+    """The tensors under FMS's names, in FMS's layout.
+
+    Some of FMS's conversions take a head for emb_dim / nheads wide, so they are told the width of
+    all heads together.
+    """
+    untyped: Any = model
+    config = untyped.config.updated(emb_dim=geometry.attention_width)
+    return dict(serialization.get_adapted(architecture, "hf", tensors, {"model_config": config}))
 
 
 def grow_factor(*, inner: int, width: int) -> float:

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from fms.utils import serialization
 from torch import Tensor, nn
 
 from engine_svc.core.errors import StartupError
 from engine_svc.core.models.checkpoint import Checkpoint, Progress
+from engine_svc.core.models.config_check import read_geometry
 from engine_svc.core.models.description import ModelDescription
 from engine_svc.core.models.dtypes import resolve_dtype
+from engine_svc.core.models.family import Family
 from engine_svc.core.models.fms_model import build_fms_model
-from engine_svc.core.models.geometry import Geometry, read_geometry
+from engine_svc.core.models.geometry import Geometry
 from engine_svc.core.models.safetensors_files import WeightFiles, list_weight_files
 from engine_svc.core.models.weights_check import check_tensors
 
@@ -47,14 +48,15 @@ def load_model(
     Raises:
         StartupError: the model cannot be served; the message names file, field or tensor.
     """
-    geometry = read_geometry(description)
+    family, geometry = read_geometry(description)
     weights = list_weight_files(description.directory)
-    check_tensors(geometry, weights)
+    check_tensors(family, geometry, weights)
     number_format = resolve_dtype(dtype, device=device, weights=weights)
-    model = build_fms_model(geometry)
-    with Checkpoint(geometry=geometry, weights=weights) as source:
+    model = build_fms_model(family, geometry)
+    with Checkpoint(family=family, geometry=geometry, weights=weights) as source:
         for group in source.groups(progress):
-            _assign(model, _converted(model, group, geometry), number_format, device)
+            converted = _converted(family, geometry, model, group)
+            _assign(model, converted, number_format, device)
     _finish(model)
     return LoadedModel(
         model=model,
@@ -65,14 +67,16 @@ def load_model(
     )
 
 
-def _converted(model: nn.Module, group: dict[str, Tensor], geometry: Geometry) -> dict[str, Tensor]:
-    """The same numbers under FMS's names, in FMS's layout."""
-    architecture = geometry.family.fms_architecture
-    kwargs = {"model_config": model.config}
-    converted = dict(serialization.get_adapted(architecture, "hf", group, kwargs))
+def _converted(
+    family: Family, geometry: Geometry, model: nn.Module, group: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    """The same numbers, none more and none fewer, under FMS's names."""
+    converted = family.convert(group, geometry, model)
     counts = [sum(tensor.numel() for tensor in side.values()) for side in (group, converted)]
     if counts[0] != counts[1]:
-        raise StartupError(f"FMS converts {counts[0]} numbers of {architecture} to {counts[1]}")
+        raise StartupError(
+            f"FMS converts {counts[0]} numbers of {family.architecture} to {counts[1]}"
+        )
     return converted
 
 

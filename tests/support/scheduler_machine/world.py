@@ -23,7 +23,7 @@ DESCRIPTION = ModelDescription(
     directory=Path(),
     architecture="Fake",
     vocab_size=1 << 20,
-    max_position_embeddings=1 << 20,
+    max_model_len=1 << 20,
     eos_token_ids=(),
     default_sampling=SamplingParams(temperature=0.0),
     config={},

@@ -16,6 +16,7 @@ from engine_svc.core.errors import StartupError
 from engine_svc.core.models import loader
 from engine_svc.core.models.description import read_description
 from engine_svc.core.models.dtypes import resolve_dtype
+from engine_svc.core.models.family import Family
 from engine_svc.core.models.fms_model import build_fms_model, grow_factor
 from engine_svc.core.models.geometry import Geometry
 from engine_svc.core.models.loader import LoadedModel, load_model
@@ -235,7 +236,7 @@ def _misshapen(*arguments: Any) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize(
     ("conversion", "problem"),
     [
-        (_lossy, r"FMS converts \d+ numbers of granite to \d+"),
+        (_lossy, r"FMS converts \d+ numbers of GraniteForCausalLM to \d+"),
         (_unwanted, r"FMS does not use tensor base_model\.dec_morn\.weight"),
         (_misshapen, "FMS has no room for the weights"),
         (lambda *_: {}, "FMS converts"),
@@ -259,8 +260,8 @@ def test_a_parameter_that_got_nothing_is_noticed(
 ) -> None:
     """A parameter that FMS has and no checkpoint fills."""
 
-    def with_another_parameter(geometry: Geometry) -> nn.Module:
-        model = build_fms_model(geometry)
+    def with_another_parameter(family: Family, geometry: Geometry) -> nn.Module:
+        model = build_fms_model(family, geometry)
         model.register_parameter("extra", nn.Parameter(torch.empty(1, device="meta")))
         return model
 

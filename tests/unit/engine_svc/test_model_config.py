@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from engine_svc.core.errors import StartupError
-from engine_svc.core.models.config_fields import CONDITIONS, WITHOUT_EFFECT
+from engine_svc.core.models.config_check import read_geometry
+from engine_svc.core.models.config_fields import WITHOUT_EFFECT, Verdict
 from engine_svc.core.models.description import ModelDescription, read_description
-from engine_svc.core.models.geometry import Geometry, read_geometry
+from engine_svc.core.models.geometry import Geometry
 from engine_svc.core.models.registry import FAMILIES
+from engine_svc.core.models.rope import LinearScaling, Llama3Scaling, Rope, YarnScaling
 
 # A JSON object, as in config.json.
 Config = dict[str, Any]
@@ -44,7 +46,7 @@ def described(tmp_path: Path, config: Config) -> ModelDescription:
 
 
 def geometry_of(tmp_path: Path, config: Config) -> Geometry:
-    return read_geometry(described(tmp_path, config))
+    return read_geometry(described(tmp_path, config))[1]
 
 
 def test_a_plain_config_has_the_defaults_of_transformers(tmp_path: Path) -> None:
@@ -52,7 +54,7 @@ def test_a_plain_config_has_the_defaults_of_transformers(tmp_path: Path) -> None
     del (config := dict(LLAMA))["num_key_value_heads"]
     geometry = geometry_of(tmp_path, config)
     assert geometry.num_kv_heads == 4
-    assert geometry.rope_theta == 10_000.0
+    assert geometry.rope == Rope(theta=10_000.0)
     assert geometry.head_dim == 8
     assert not geometry.has_tied_embeddings
     assert not geometry.has_attention_bias
@@ -81,7 +83,7 @@ def test_the_four_multipliers_are_read(tmp_path: Path) -> None:
 )
 def test_theta_is_read_from_either_layout(tmp_path: Path, rope: Config) -> None:
     """Top level as transformers 4 writes it, or inside rope_parameters."""
-    assert geometry_of(tmp_path, LLAMA | rope).rope_theta == 5e5
+    assert geometry_of(tmp_path, LLAMA | rope).rope == Rope(theta=5e5)
 
 
 NEUTRAL: dict[str, Config] = {
@@ -103,15 +105,77 @@ def test_fields_without_effect_are_accepted(tmp_path: Path, config: Config, fiel
     assert geometry_of(tmp_path, config | fields) == geometry_of(tmp_path, config)
 
 
-LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "rope_theta": 5e5}
-REFUSED: dict[str, tuple[str, Config]] = {
+LINEAR = {"rope_type": "linear", "factor": 2.0}
+LLAMA3 = {
+    "rope_type": "llama3",
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 32,
+}
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}
+SCALINGS: dict[str, tuple[Config, object]] = {
+    "linear": (LINEAR, LinearScaling(factor=2.0)),
+    "dynamic": ({"rope_type": "dynamic", "factor": 2.0}, None),
+    "llama3": (
+        LLAMA3,
+        Llama3Scaling(factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_positions=32),
+    ),
+    "yarn": (
+        YARN | {"attention_factor": 1.5, "beta_fast": 16, "truncate": False},
+        YarnScaling(
+            factor=4.0,
+            original_positions=32,
+            beta_fast=16.0,
+            beta_slow=1.0,
+            rounds_range=False,
+            attention_factor=1.5,
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize(("fields", "scaling"), SCALINGS.values(), ids=SCALINGS)
+def test_a_scaling_is_read_from_either_layout(
+    tmp_path: Path, fields: Config, scaling: object
+) -> None:
+    """Transformers 4 has rope_scaling and theta beside it, and called rope_type type."""
+    classic = dict(fields)
+    classic["type"] = classic.pop("rope_type")
+    for rope in (
+        {"rope_parameters": fields | {"rope_theta": 5e5}},
+        {"rope_scaling": fields, "rope_theta": 5e5},
+        {"rope_scaling": classic, "rope_theta": 5e5},
+    ):
+        read = geometry_of(tmp_path, LLAMA | rope).rope
+        assert read is not None
+        assert (read.theta, read.scaling) == (5e5, scaling)
+
+
+REFUSED_FIELDS: dict[str, tuple[str, Config]] = {
     "unknown": ("frobnicate = 1", {"frobnicate": 1}),
-    "classic scaling": ("rope_scaling", {"rope_scaling": {"type": "linear", "factor": 2.0}}),
-    "scaling with extras": ("rope_scaling", {"rope_scaling": {"type": "default", "factor": 2.0}}),
-    "llama3 scaling": ("rope_parameters.rope_type", {"rope_parameters": LLAMA3}),
-    "old type name": (
-        "rope_parameters.rope_type",
-        {"rope_parameters": {"type": "yarn", "rope_theta": 1e4}},
+    "longrope": (
+        "rope_scaling.rope_type = 'longrope'",
+        {"rope_scaling": {"type": "longrope", "short_factor": [1.0], "long_factor": [2.0]}},
+    ),
+    "scaling with extras": (
+        "rope_scaling.factor",
+        {"rope_scaling": {"type": "default", "factor": 2.0}},
+    ),
+    "scaling of no name": ("rope_parameters.rope_type", {"rope_parameters": {"rope_type": ["x"]}}),
+    "two scalings": ("rope_scaling", {"rope_scaling": LINEAR, "rope_parameters": LINEAR}),
+    "llama3 without context": (
+        "original_max_position_embeddings = None",
+        {"rope_parameters": LLAMA3 | {"original_max_position_embeddings": None}},
+    ),
+    "llama3 without band": (
+        "low_freq_factor = 4.0",
+        {"rope_parameters": LLAMA3 | {"low_freq_factor": 4.0}},
+    ),
+    "yarn without factor": ("factor = None", {"rope_parameters": YARN | {"factor": None}}),
+    "yarn of another": (
+        "rope_parameters.short_factor",
+        {"rope_parameters": YARN | {"short_factor": [1.0]}},
     ),
     "factor": ("rope_parameters.factor", {"rope_parameters": {"rope_theta": 1e4, "factor": 2.0}}),
     "partial rotation": ("partial_rotary_factor", {"partial_rotary_factor": 0.5}),
@@ -128,7 +192,7 @@ REFUSED: dict[str, tuple[str, Config]] = {
         {"rope_theta": 1e4, "rope_parameters": {"rope_theta": 5e5}},
     ),
     "rope list": ("rope_parameters", {"rope_parameters": [1e4]}),
-    "head_dim": ("head_dim = 16", {"head_dim": 16}),
+    "odd head_dim": ("head_dim = 15", {"head_dim": 15}),
     "head_dim text": ("head_dim", {"head_dim": "8"}),
     "activation": ("hidden_act = 'gelu'", {"hidden_act": "gelu"}),
     "quantised": ("quantization_config", {"quantization_config": {"quant_method": "gptq"}}),
@@ -140,6 +204,8 @@ REFUSED: dict[str, tuple[str, Config]] = {
     "slices": ("pretraining_tp", {"pretraining_tp": 2}),
     "interleaved": ("rope_interleaved", {"rope_interleaved": True}),
     "encoder": ("is_encoder_decoder", {"is_encoder_decoder": True}),
+    "capped scores": ("attn_logit_softcapping", {"attn_logit_softcapping": 50.0}),
+    "capped logits": ("final_logit_softcapping", {"final_logit_softcapping": 30.0}),
     "cross attention": ("add_cross_attention", {"add_cross_attention": True}),
     "model type": ("model_type", {"model_type": "mistral"}),
     "no heads": ("num_attention_heads", {"num_attention_heads": 0}),
@@ -156,7 +222,7 @@ REFUSED: dict[str, tuple[str, Config]] = {
 }
 
 
-@pytest.mark.parametrize(("named", "change"), REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize(("named", "change"), REFUSED_FIELDS.values(), ids=REFUSED_FIELDS)
 @pytest.mark.parametrize("config", [LLAMA, GRANITE], ids=["llama", "granite"])
 def test_a_field_that_would_be_computed_wrongly_is_refused(
     tmp_path: Path, config: Config, named: str, change: Config
@@ -169,9 +235,12 @@ def test_a_field_that_would_be_computed_wrongly_is_refused(
 
 def test_every_condition_has_a_refused_example() -> None:
     """A condition that is never false would be a field without effect."""
-    shown = {name for _, change in REFUSED.values() for name in change}
-    # Both of its values are harmless: only other kinds are refused.
-    assert set(CONDITIONS) - shown == {"is_decoder"}
+    shown = {name for _, change in REFUSED_FIELDS.values() for name in change}
+    for architecture in ("GraniteForCausalLM", "LlamaForCausalLM"):
+        fields = FAMILIES[architecture].fields
+        refused = {name for name, field in fields.items() if field.verdict is Verdict.REFUSE}
+        # Both values of is_decoder are harmless: only other kinds are refused.
+        assert refused - shown == {"is_decoder"}
 
 
 def test_multipliers_belong_to_granite_only(tmp_path: Path) -> None:
@@ -208,6 +277,7 @@ def test_the_geometry_knows_every_imported_field(tmp_path: Path) -> None:
         "attention_bias": True,
         "attention_multiplier": 0.5,
         "embedding_multiplier": 0.5,
+        "head_dim": 16,
         "hidden_size": 64,
         "intermediate_size": 49,
         "logits_scaling": 0.5,
@@ -219,12 +289,16 @@ def test_the_geometry_knows_every_imported_field(tmp_path: Path) -> None:
         "residual_multiplier": 0.5,
         "rms_norm_eps": 0.5,
         "rope_parameters": {"rope_theta": 0.5},
+        "rope_scaling": LINEAR,
         "rope_theta": 0.5,
         "tie_word_embeddings": True,
         "vocab_size": 98,
     }
     plain = geometry_of(tmp_path, GRANITE)
-    assert changes.keys() == FAMILIES["GraniteForCausalLM"].imported_fields
+    fields = FAMILIES["GraniteForCausalLM"].fields
+    assert changes.keys() == {
+        name for name, field in fields.items() if field.verdict is not Verdict.REFUSE
+    }
     for name, value in changes.items():
         assert geometry_of(tmp_path, GRANITE | {name: value}) != plain, name
     assert replace(plain) == plain

@@ -117,3 +117,22 @@ def test_the_fingerprint_changes_with_each_of_its_parts(tmp_path: Path) -> None:
     assert len(prints) == 4
     turned = described(tmp_path, dict(reversed(CONFIG.items())))
     assert model_fingerprint(turned, dtype="float32", headers=b"x") in prints
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, 128),
+        ({"sliding_window": None}, 128),
+        ({"sliding_window": 64}, 64),
+        ({"sliding_window": 4096}, 128),
+        ({"sliding_window": 64, "use_sliding_window": True}, 64),
+        ({"sliding_window": 64, "use_sliding_window": False}, 128),
+        ({"n_positions": 96}, 96),
+    ],
+)
+def test_no_sequence_grows_beyond_positions_or_window(
+    tmp_path: Path, fields: dict[str, object], expected: int
+) -> None:
+    """Within the window all attention is full attention, which is what is computed."""
+    assert described(tmp_path, CONFIG | fields).max_model_len == expected

@@ -1,0 +1,1 @@
+"""One file per family; `registry.py` lists them."""

@@ -1,0 +1,36 @@
+"""What a model family is: how its configuration is read and its weights become an FMS model."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from engine_svc.core.models.config_fields import Field
+from engine_svc.core.models.config_values import Json
+from engine_svc.core.models.geometry import Geometry
+
+Shape = tuple[int, ...]
+Tensors = dict[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """One architecture that is served."""
+
+    architecture: str
+    """The class in config.json's `architectures`."""
+    model_type: str
+    fields: Mapping[str, Field]
+    """What becomes of each field of config.json; one that is not here is refused."""
+    read: Callable[[Json], Geometry]
+    """Reads a configuration whose fields are all known. Raises StartupError."""
+    tensors: Callable[[Geometry], dict[str, Shape]]
+    """Name and shape of every tensor that a checkpoint must hold, a tied head not among them."""
+    build: Callable[[Geometry], nn.Module]
+    """The FMS model, on the device that is current, its weights in any state."""
+    convert: Callable[[Tensors, Geometry, nn.Module], Tensors]
+    """The same numbers under FMS's names, in FMS's layout; one layer at a time."""
+    embedding: str = "model.embed_tokens.weight"
+    head: str = "lm_head.weight"
+    layer_prefix: str = "model.layers."
+    """What the names of tensors that belong to a layer begin with."""
