@@ -29,8 +29,13 @@ def scheduled(
 
 
 def _sample_spec(request: Request) -> SampleSpec:
+    spec = request.spec
     return SampleSpec(
-        sampling=request.spec.sampling,
-        output_index=request.spec.output_index,
+        sampling=spec.sampling,
+        output_index=spec.output_index,
         banned_token_ids=banned_token_ids(request),
+        eos_token_ids=spec.stopping.eos_token_ids,
+        logprobs=spec.logprobs,
+        num_prompt_tokens=spec.num_prompt_tokens,
+        history=request.token_ids if spec.sampling.looks_back else None,
     )
