@@ -1,4 +1,4 @@
-"""When a request ends, decided from its tokens alone."""
+"""When a request ends, decided from its tokens and the time."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ class Ending:
     stop_token_id: TokenId | None = None
 
 
-def ending_of(request: Request, *, max_model_len: int) -> Ending | None:
+def ending_of(request: Request, *, max_model_len: int, now: float) -> Ending | None:
     """Why `request` ends after its last token; None if it goes on.
 
     A token ends it before a length does: an end token at max_tokens is an end by token. A full
@@ -31,7 +31,15 @@ def ending_of(request: Request, *, max_model_len: int) -> Ending | None:
         return Ending(reason=FinishReason.CONTEXT_LENGTH)
     if num_output_tokens >= stopping.max_tokens:
         return Ending(reason=FinishReason.MAX_TOKENS)
-    return None
+    return time_ending_of(request, now)
+
+
+def time_ending_of(request: Request, now: float) -> Ending | None:
+    """TIME_LIMIT if the request's time is over, whatever it has."""
+    time_limit = request.time_limit
+    if time_limit is None or now < time_limit:
+        return None
+    return Ending(reason=FinishReason.TIME_LIMIT)
 
 
 def banned_token_ids(request: Request) -> tuple[TokenId, ...]:

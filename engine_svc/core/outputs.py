@@ -175,9 +175,9 @@ class RequestOutput:
     logprobs: tuple[TokenLogprobs, ...] = ()
     """One per token, where asked for."""
     is_first: bool = False
-    """The first step that computed the request has run."""
+    """The first step that computed the request has run, or its time was over before that."""
     queue_s: float = 0.0
-    """With `is_first`: from acceptance to the start of that step."""
+    """With `is_first`: from acceptance to the start of that step, or to the end."""
     num_cached_tokens: int = 0
     """With `is_first`: prompt tokens that the prefix cache spared."""
     finish_reason: FinishReason | None = None

@@ -59,6 +59,12 @@ class Request:
         return None if timeout_s is None else self.arrival + timeout_s
 
     @property
+    def time_limit(self) -> float | None:
+        """When what it has by then is its result, monotonic seconds; None = never."""
+        time_limit_s = self.spec.stopping.time_limit_s
+        return None if time_limit_s is None else self.arrival + time_limit_s
+
+    @property
     def num_output_tokens(self) -> int:
         """Output tokens so far, prior ones included."""
         return len(self.token_ids) - len(self.spec.prompt_token_ids)

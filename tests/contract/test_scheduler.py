@@ -5,48 +5,22 @@ from dataclasses import replace
 
 import pytest
 
-from engine_svc.core.batching import BatchingOptions, WarmupShape
 from engine_svc.core.outputs import RequestOutput, RowFault, RunnerOutput
 from engine_svc.core.params import FinishReason, RequestId
-from engine_svc.core.scheduler.base import Bounds, Fits, Never, Scheduler, SchedulerConfig
+from engine_svc.core.scheduler.base import Fits, Never, Scheduler
 from engine_svc.core.scheduler.ledger import EXPIRED
 from engine_svc.core.scheduler.registry import SCHEDULERS
 from tests.support.driving import distinct, drained, step_of
+from tests.support.policies import four_seats
 from tests.support.requests import answered, request_spec
 
 MakeScheduler = Callable[[], Scheduler]
-WANTED = Bounds(
-    model_max_len=256,
-    max_model_len=None,
-    max_num_seqs=4,
-    max_num_batched_tokens=64,
-    block_size=None,
-    options=BatchingOptions(
-        shapes=(WarmupShape(prompt_len=128, new_tokens=128, batch_size=4),),
-    ),
-)
 
 
 @pytest.fixture(params=sorted(SCHEDULERS))
 def make_scheduler(request: pytest.FixtureRequest) -> MakeScheduler:
     """Makes schedulers of one registered policy with four seats and a context of 256."""
-
-    def make() -> Scheduler:
-        factory = SCHEDULERS[request.param]
-        settled = factory.settle(WANTED)
-        assert settled.block_size is not None
-        return factory(
-            SchedulerConfig(
-                num_blocks=4 * 256 // settled.block_size,
-                block_size=settled.block_size,
-                max_model_len=settled.max_model_len or settled.model_max_len,
-                max_num_seqs=settled.max_num_seqs,
-                max_num_batched_tokens=settled.max_num_batched_tokens,
-                options=settled.options,
-            )
-        )
-
-    return make
+    return lambda: four_seats(request.param)
 
 
 def test_steps_count_up_from_one(make_scheduler: MakeScheduler) -> None:

@@ -35,6 +35,7 @@ def request_spec(
     eos: tuple[int, ...] = (),
     stop: tuple[int, ...] = (),
     prior: tuple[int, ...] = (),
+    time_limit_s: float | None = None,
 ) -> RequestSpec:
     """A greedy request; an int as prompt is its length."""
     ids = tuple(range(10, 10 + prompt)) if isinstance(prompt, int) else prompt
@@ -48,6 +49,7 @@ def request_spec(
             min_tokens=min_tokens,
             eos_token_ids=eos,
             stop_token_ids=stop,
+            time_limit_s=time_limit_s,
         ),
     )
 

@@ -82,7 +82,11 @@ class Scheduler(Protocol):
         """End requests in any state and free what they hold; tells the ones it knew."""
 
     def expire(self, now: float) -> tuple[RequestOutput, ...]:
-        """End the requests that still wait although their callers no longer do."""
+        """End the requests whose time is over.
+
+        A time limit ends any request, with what it has; a deadline only those that still wait,
+        with a fault.
+        """
 
     @property
     def layouts(self) -> frozenset[type[Layout]]:

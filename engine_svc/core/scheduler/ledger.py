@@ -1,14 +1,15 @@
 """Every live request, from acceptance to its end: what all policies share.
 
-    add → waiting → start → running → end            expired, aborted, failed: end from anywhere
+    add → waiting → start → running → end     expired, aborted, failed, out of time: from anywhere
 
 Policies decide who starts and own the blocks; only this file changes a request's status and turns
 the tokens of a step into outputs.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from engine_svc.core.finish import ending_of
+from engine_svc.core.finish import Ending, ending_of, time_ending_of
 from engine_svc.core.outputs import (
     RequestOutput,
     RowFault,
@@ -16,12 +17,14 @@ from engine_svc.core.outputs import (
     ScheduledSequence,
     SchedulerOutput,
 )
-from engine_svc.core.params import RequestId, TokenId
+from engine_svc.core.params import FinishReason, RequestId
 from engine_svc.core.request import Request, RequestStatus
 from engine_svc.core.request_spec import RequestSpec
 from engine_svc.core.scheduler.queue import WaitingQueue
+from engine_svc.core.scheduler.timers import Timers
 
 EXPIRED = RowFault(reason="DEADLINE_EXPIRED", message="the deadline passed before it was computed")
+NOTHING_COMPUTED = RunnerOutput(token_ids={})
 
 Release = Callable[[Request], None]
 """The policy's part of an end: forget the request, take its blocks back."""
@@ -40,6 +43,7 @@ class Ledger:
         self._release = release
         self._requests: dict[RequestId, Request] = {}
         self._ended: list[RequestId] = []
+        self._time_limits = Timers(lambda request: request.status is not RequestStatus.FINISHED)
         self.waiting = WaitingQueue()
 
     def __len__(self) -> int:
@@ -53,6 +57,8 @@ class Ledger:
         request = Request(spec=spec, arrival=now)
         self._requests[request.request_id] = request
         self.waiting.push(request)
+        if request.time_limit is not None:
+            self._time_limits.set(request.time_limit, request)
 
     def start(self, request: Request, now: float) -> None:
         """Let a waiting request run."""
@@ -62,8 +68,10 @@ class Ledger:
 
     def end(self, request: Request) -> None:
         """Let a request go, wherever it is."""
-        if request.status is RequestStatus.RUNNING:
+        is_running = request.status is RequestStatus.RUNNING
+        if is_running or request.has_run:
             self._ended.append(request.request_id)
+        if is_running:
             self._release(request)
         else:
             self.waiting.remove(request)
@@ -78,8 +86,10 @@ class Ledger:
         return known
 
     def expire(self, now: float) -> tuple[RequestOutput, ...]:
-        """End the requests that still wait although their deadline has passed."""
-        return tuple(self._failed(request, EXPIRED) for request in self.waiting.expired(now))
+        """End the requests whose time limit is over, and those that wait beyond their deadline."""
+        limited = [self._out_of_time(request, now) for request in self._time_limits.due(now)]
+        failed = [self._failed(request, EXPIRED) for request in self.waiting.expired(now)]
+        return (*limited, *failed)
 
     def take_ended(self) -> tuple[RequestId, ...]:
         """Requests that had run and ended since the last call."""
@@ -108,31 +118,45 @@ class Ledger:
         if (fault := result.faults.get(request.request_id)) is not None:
             return self._failed(request, fault)
         if sequence.sample is not None:
-            tokens = result.token_ids[request.request_id]
-            return self._advanced(request, tokens, now, is_first=is_first)
-        return _started(request) if is_first else None
+            return self._advanced(request, result, now, is_first=is_first)
+        ending = time_ending_of(request, now)
+        if is_first or ending is not None:
+            return self._told(_update(request, is_first=is_first), request, ending, now)
+        return None
 
     def _advanced(
-        self, request: Request, tokens: tuple[TokenId, ...], now: float, *, is_first: bool
+        self, request: Request, result: RunnerOutput, now: float, *, is_first: bool
     ) -> RequestOutput:
-        position = request.num_output_tokens
-        request.append(tokens)
+        update = _update(request, result, is_first=is_first)
+        request.append(update.token_ids)
         if request.first_token is None:
             request.first_token = now
-        ending = ending_of(request, max_model_len=self._max_model_len)
-        if ending is not None:
-            self.end(request)
-        return RequestOutput(
-            request_id=request.request_id,
-            first_position=position,
-            token_ids=tokens,
-            is_first=is_first,
-            queue_s=_queue_s(request),
-            num_cached_tokens=request.num_cached_tokens,
-            finish_reason=ending.reason if ending else None,
-            stop_token_id=ending.stop_token_id if ending else None,
-            prefill_s=request.first_token - (request.first_scheduled or 0.0),
-            decode_s=now - request.first_token,
+        ending = ending_of(request, max_model_len=self._max_model_len, now=now)
+        return self._told(update, request, ending, now)
+
+    def _out_of_time(self, request: Request, now: float) -> RequestOutput:
+        """End a request between two steps. One that never ran is told to have started, too."""
+        is_first = not request.has_run
+        if is_first:
+            request.first_scheduled = now
+        ending = Ending(reason=FinishReason.TIME_LIMIT)
+        return self._told(_update(request, is_first=is_first), request, ending, now)
+
+    def _told(
+        self, update: RequestOutput, request: Request, ending: Ending | None, now: float
+    ) -> RequestOutput:
+        """The update, and the end with its times if there is one."""
+        if ending is None:
+            return update
+        self.end(request)
+        started = now if request.first_scheduled is None else request.first_scheduled
+        first_token = now if request.first_token is None else request.first_token
+        return replace(
+            update,
+            finish_reason=ending.reason,
+            stop_token_id=ending.stop_token_id,
+            prefill_s=first_token - started,
+            decode_s=now - first_token,
         )
 
     def _failed(self, request: Request, fault: RowFault) -> RequestOutput:
@@ -140,14 +164,17 @@ class Ledger:
         return RequestOutput(request_id=request.request_id, fault=fault)
 
 
-def _queue_s(request: Request) -> float:
-    return (request.first_scheduled or request.arrival) - request.arrival
-
-
-def _started(request: Request) -> RequestOutput:
+def _update(
+    request: Request, result: RunnerOutput = NOTHING_COMPUTED, *, is_first: bool
+) -> RequestOutput:
+    """What is told of a request in any case: its new tokens come after those it has."""
+    scheduled = request.arrival if request.first_scheduled is None else request.first_scheduled
     return RequestOutput(
         request_id=request.request_id,
-        is_first=True,
-        queue_s=_queue_s(request),
+        first_position=request.num_output_tokens,
+        token_ids=result.token_ids.get(request.request_id, ()),
+        logprobs=result.logprobs.get(request.request_id, ()),
+        is_first=is_first,
+        queue_s=scheduled - request.arrival,
         num_cached_tokens=request.num_cached_tokens,
     )

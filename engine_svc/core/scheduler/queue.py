@@ -1,16 +1,15 @@
 """The order in which requests wait: lower priority number first, then order of arrival."""
 
-import heapq
 from bisect import insort
 from collections import OrderedDict
 from collections.abc import Iterator
-from itertools import chain, count
+from itertools import chain
 
 from engine_svc.core.params import RequestId
 from engine_svc.core.request import Request
+from engine_svc.core.scheduler.timers import Timers
 
 _Lane = OrderedDict[RequestId, Request]
-_MIN_COMPACTED = 64
 
 
 class WaitingQueue:
@@ -19,8 +18,7 @@ class WaitingQueue:
     def __init__(self) -> None:
         self._lanes: dict[int, _Lane] = {}
         self._priorities: list[int] = []
-        self._deadlines: list[tuple[float, int, Request]] = []
-        self._serials = count()
+        self._deadlines = Timers(self.__contains__)
         self._num_requests = 0
         self._num_tokens = 0
 
@@ -48,7 +46,7 @@ class WaitingQueue:
         self._num_requests += 1
         self._num_tokens += len(request.token_ids)
         if request.deadline is not None:
-            heapq.heappush(self._deadlines, (request.deadline, next(self._serials), request))
+            self._deadlines.set(request.deadline, request)
 
     def peek(self) -> Request | None:
         """Whose turn it is."""
@@ -66,16 +64,4 @@ class WaitingQueue:
 
     def expired(self, now: float) -> list[Request]:
         """The requests that wait although their deadline has passed; they stay until removed."""
-        found = []
-        while self._deadlines and self._deadlines[0][0] <= now:
-            _, _, request = heapq.heappop(self._deadlines)
-            if request in self:
-                found.append(request)
-        self._compact()
-        return found
-
-    def _compact(self) -> None:
-        """Forget deadlines of requests that no longer wait, before they outnumber the others."""
-        if len(self._deadlines) > 2 * self._num_requests + _MIN_COMPACTED:
-            self._deadlines = [entry for entry in self._deadlines if entry[2] in self]
-            heapq.heapify(self._deadlines)
+        return self._deadlines.due(now)

@@ -129,7 +129,7 @@ class SpyreChunkedScheduler:
         return self._ledger.abort(tuple(request_ids))
 
     def expire(self, now: float) -> tuple[RequestOutput, ...]:
-        """End the requests that still wait although their callers no longer do."""
+        """End the requests whose time is over."""
         return self._ledger.expire(now)
 
     def schedule(self, now: float) -> SchedulerOutput | None:

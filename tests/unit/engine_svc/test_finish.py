@@ -14,18 +14,18 @@ def request_with(output: tuple[int, ...], **options: object) -> Request:
     return request
 
 
-def reason(request: Request) -> FinishReason | None:
+def reason(request: Request, now: float = 0.0) -> FinishReason | None:
     """Why it ends, in a context of 9."""
-    ending = ending_of(request, max_model_len=9)
+    ending = ending_of(request, max_model_len=9, now=now)
     return ending.reason if ending else None
 
 
 def test_end_tokens_end_it_and_are_told() -> None:
     """The model's own and the request's are told apart."""
-    ending = ending_of(request_with((5,), eos=(5,)), max_model_len=9)
+    ending = ending_of(request_with((5,), eos=(5,)), max_model_len=9, now=0.0)
     assert ending is not None
     assert (ending.reason, ending.stop_token_id) == (FinishReason.EOS, 5)
-    ending = ending_of(request_with((6,), stop=(6,)), max_model_len=9)
+    ending = ending_of(request_with((6,), stop=(6,)), max_model_len=9, now=0.0)
     assert ending is not None
     assert (ending.reason, ending.stop_token_id) == (FinishReason.STOP_TOKEN, 6)
 
@@ -41,6 +41,16 @@ def test_lengths_end_it() -> None:
     assert reason(request_with((1, 1, 1, 1))) is FinishReason.MAX_TOKENS
     long = request_with((1,) * 6, max_tokens=7)
     assert reason(long) is FinishReason.CONTEXT_LENGTH
+
+
+def test_time_ends_it_when_nothing_else_does() -> None:
+    """At the limit, min_tokens or not; an end by token or length keeps its name."""
+    assert reason(request_with((1,), time_limit_s=2.0, min_tokens=3), 1.9) is None
+    assert (
+        reason(request_with((1,), time_limit_s=2.0, min_tokens=3), 2.0) is FinishReason.TIME_LIMIT
+    )
+    assert reason(request_with((5,), time_limit_s=2.0, eos=(5,)), 9.0) is FinishReason.EOS
+    assert reason(request_with((1,) * 4, time_limit_s=2.0), 9.0) is FinishReason.MAX_TOKENS
 
 
 def test_end_tokens_are_banned_until_min_tokens() -> None:
