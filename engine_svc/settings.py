@@ -8,8 +8,8 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from engine_svc.core.batching import BatchingOptions
-from engine_svc.core.messages import CoreConfig
-from engine_svc.core.runner.fake_options import FakeOptions, FakeReply
+from engine_svc.core.messages import DEFAULT_MAX_FAULTY_REQUESTS, CoreConfig
+from engine_svc.core.runner.fake_options import FakeFailure, FakeOptions, FakeReply
 from engine_svc.policy_options import READ_BY, check_read, parse_shapes
 from steeple_rpc.settings import ServiceSettings
 
@@ -104,14 +104,25 @@ class EngineSettings(ServiceSettings):
     startup_timeout_s: float = Field(
         default=600.0, gt=0, description="seconds that loading and warm-up may take"
     )
+    max_faulty_requests: Count = Field(
+        default=DEFAULT_MAX_FAULTY_REQUESTS,
+        description="replace the core when so many requests fail within a minute by its fault",
+    )
     fake_reply: FakeReply = Field(default=FakeReply.ECHO, description="what the fake runner says")
     fake_step_ms: float = Field(default=0.0, ge=0, description="how long its steps take")
     fake_fault_token_id: int | None = Field(
         default=None, description="a prompt token whose request gets non-finite logits"
     )
     fake_raise_token_id: int | None = Field(
-        default=None, description="a prompt token that makes the step raise"
+        default=None, description="a prompt token that makes the step fail"
     )
+    fake_failure: FakeFailure = Field(
+        default=FakeFailure.RAISE, description="how a step fails: raise, hang or crash"
+    )
+    fake_failure_step: int | None = Field(
+        default=None, ge=0, description="the step that fails; 0 = the warm-up"
+    )
+    fake_failure_lasts: bool = Field(default=False, description="all later steps fail too")
 
     @field_validator(*READ_BY)
     @classmethod
@@ -190,11 +201,15 @@ class EngineSettings(ServiceSettings):
             max_num_seqs=self.num_seqs,
             max_num_batched_tokens=self.num_batched_tokens,
             batching=self.batching,
+            max_faulty_requests=self.max_faulty_requests,
             fake=FakeOptions(
                 reply=self.fake_reply,
                 step_s=self.fake_step_ms / 1e3,
                 fault_token_id=self.fake_fault_token_id,
                 raise_token_id=self.fake_raise_token_id,
+                failure=self.fake_failure,
+                failure_step=self.fake_failure_step,
+                failure_lasts=self.fake_failure_lasts,
             ),
             log_level=self.log_level,
             log_format=self.log_format,

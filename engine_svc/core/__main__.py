@@ -5,14 +5,16 @@ import socket
 import sys
 import time
 
-from engine_svc.core.build import build_core
+from engine_svc.core.build import BuiltCore, build_core
 from engine_svc.core.errors import StartupError
+from engine_svc.core.guarded_runner import CoreSickError
 from engine_svc.core.loop import EngineLoop
 from engine_svc.core.messages import CoreConfig, Failed, Loading, Ready, Start
 from engine_svc.core.pipe import PeerGone, SocketPipe
 from steeple_rpc.telemetry import configure_logging, logger
 
 STARTUP_FAILED = 2
+SICK = 3
 
 
 def main() -> int:
@@ -40,17 +42,40 @@ def _wait_for_config(pipe: SocketPipe) -> CoreConfig:
 def _serve(pipe: SocketPipe, config: CoreConfig) -> int:
     configure_logging(service="engine-core", level=config.log_level, form=config.log_format)
     try:
-        built = build_core(
-            config,
-            lambda stage, done, total: pipe.send([Loading(stage=stage, done=done, total=total)]),
-        )
+        built = _built(pipe, config)
     except StartupError as error:
         pipe.send([Failed(message=str(error))])
         return STARTUP_FAILED
     pipe.send([Ready(info=built.info)])
-    EngineLoop(built.scheduler, built.runner, pipe, time.monotonic).run()
+    loop = EngineLoop(
+        built.scheduler,
+        built.runner,
+        pipe,
+        time.monotonic,
+        max_faulty_requests=config.max_faulty_requests,
+    )
+    try:
+        loop.run()
+    except CoreSickError as error:
+        logger().error("core_sick", why=str(error))
+        return SICK
     logger().debug("core_stopped")
     return 0
+
+
+def _built(pipe: SocketPipe, config: CoreConfig) -> BuiltCore:
+    try:
+        return build_core(
+            config,
+            lambda stage, done, total: pipe.send([Loading(stage=stage, done=done, total=total)]),
+        )
+    except (StartupError, PeerGone):
+        raise
+    except Exception as error:
+        logger().exception("startup_failed")
+        raise StartupError(
+            "loading the model or its first step failed: the log above has the story"
+        ) from error
 
 
 if __name__ == "__main__":

@@ -92,4 +92,10 @@ def _serve(config: CoreConfig, pipe: _QueuePipe) -> None:
         pipe.send([Failed(message=str(error))])
         return
     pipe.send([Ready(info=built.info)])
-    EngineLoop(built.scheduler, built.runner, pipe, time.monotonic).run()
+    EngineLoop(
+        built.scheduler,
+        built.runner,
+        pipe,
+        time.monotonic,
+        max_faulty_requests=config.max_faulty_requests,
+    ).run()

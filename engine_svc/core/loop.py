@@ -3,25 +3,24 @@
 Everything that changes a request happens between two steps, here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import assert_never
 
+from engine_svc.core.fault_window import FaultWindow
+from engine_svc.core.guarded_runner import CoreSickError, GuardedRunner
 from engine_svc.core.messages import (
+    DEFAULT_MAX_FAULTY_REQUESTS,
     AbortRequests,
     AddRequest,
     Command,
-    Event,
     Start,
     StepOutputs,
     Stop,
 )
-from engine_svc.core.outputs import RequestOutput, RowFault, RunnerOutput, SchedulerOutput
+from engine_svc.core.outputs import RequestOutput, RowFault
 from engine_svc.core.pipe import CorePipe
 from engine_svc.core.runner.base import ModelRunner
 from engine_svc.core.scheduler.base import Never, Scheduler
-from steeple_rpc.telemetry import logger
-
-MAX_FAILED_STEPS = 3
 
 
 class EngineLoop:
@@ -32,6 +31,7 @@ class EngineLoop:
         runner: loaded and warmed up.
         pipe: where commands come from and events go.
         clock: monotonic seconds.
+        max_faulty_requests: so many that fail within a minute end the core.
     """
 
     def __init__(
@@ -40,31 +40,37 @@ class EngineLoop:
         runner: ModelRunner,
         pipe: CorePipe,
         clock: Callable[[], float],
+        *,
+        max_faulty_requests: int = DEFAULT_MAX_FAULTY_REQUESTS,
     ) -> None:
         self._scheduler = scheduler
-        self._runner = runner
+        # A step in parts must not look like one that is stuck.
+        self._runner = GuardedRunner(runner, lambda: self._tell((), 0.0))
         self._pipe = pipe
         self._clock = clock
+        self._faults = FaultWindow(max_faulty_requests)
         self._stopping = False
         self._num_steps = 0
         self._num_output_tokens = 0
-        self._num_failed_in_row = 0
-        self._step_s = 0.0
 
     def run(self) -> None:
         """Serve until Stop.
 
         Raises:
             PeerGone: the front is gone.
-            Exception: too many steps in a row failed; the process must be replaced.
+            CoreSickError: steps fail, or too many requests do; the process must be replaced.
+            Exception: the core is wrong; likewise.
         """
         while not self._stopping:
             commands = self._pipe.receive(wait=not self._scheduler.has_requests)
             outputs = [output for command in commands for output in self._obey(command)]
             outputs += self._scheduler.expire(self._clock())
-            outputs += self._step()
+            stepped, step_s = self._step()
+            outputs += stepped
             # Told even without outputs: silence means that a step takes long.
-            self._pipe.send(self._events(outputs))
+            self._tell(outputs, step_s)
+            if self._faults.note(outputs, self._clock()):
+                raise CoreSickError("too many requests failed within a minute")
             if not self._scheduler.has_requests:
                 self._scheduler.check_integrity()
 
@@ -90,42 +96,28 @@ class EngineLoop:
         self._scheduler.add_request(command.spec, self._clock())
         return []
 
-    def _step(self) -> list[RequestOutput]:
-        start = self._clock()
-        self._step_s = 0.0
-        step = self._scheduler.schedule(start)
+    def _step(self) -> tuple[Sequence[RequestOutput], float]:
+        """What a step did and how long it took; nothing and 0 where none can run."""
+        begin = self._clock()
+        step = self._scheduler.schedule(begin)
         if step is None:
-            return []
-        result = self._execute(step)
+            return (), 0.0
+        result = self._runner.execute(step)
         end = self._clock()
         outputs = self._scheduler.update_from_output(step, result, end)
-        self._step_s = end - start
         self._num_steps += 1
         self._num_output_tokens += sum(len(output.token_ids) for output in outputs)
-        return list(outputs)
+        return outputs, end - begin
 
-    def _execute(self, step: SchedulerOutput) -> RunnerOutput:
-        """Run a step; one that raises fails its requests, several in a row end the process."""
-        try:
-            result = self._runner.execute(step)
-        except Exception:
-            self._num_failed_in_row += 1
-            logger().exception("step_failed", step=step.step, sequences=len(step.sequences))
-            if self._num_failed_in_row >= MAX_FAILED_STEPS:
-                raise
-            fault = RowFault(reason="STEP_FAILED", message="the step that computed this failed")
-            faults = {sequence.request_id: fault for sequence in step.sequences}
-            return RunnerOutput(token_ids={}, faults=faults)
-        self._num_failed_in_row = 0
-        return result
-
-    def _events(self, outputs: list[RequestOutput]) -> list[Event]:
-        return [
-            StepOutputs(
-                outputs=tuple(outputs),
-                load=self._scheduler.load(),
-                num_steps=self._num_steps,
-                num_output_tokens=self._num_output_tokens,
-                step_s=self._step_s,
-            )
-        ]
+    def _tell(self, outputs: Sequence[RequestOutput], step_s: float) -> None:
+        self._pipe.send(
+            [
+                StepOutputs(
+                    outputs=tuple(outputs),
+                    load=self._scheduler.load(),
+                    num_steps=self._num_steps,
+                    num_output_tokens=self._num_output_tokens,
+                    step_s=step_s,
+                )
+            ]
+        )

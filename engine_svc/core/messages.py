@@ -15,6 +15,8 @@ from engine_svc.core.params import RequestId, SamplingParams, TokenId
 from engine_svc.core.request_spec import RequestSpec
 from engine_svc.core.runner.fake_options import FakeOptions
 
+DEFAULT_MAX_FAULTY_REQUESTS = 16
+
 
 class CoreConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What a core serves and within which bounds. None = decided at start-up."""
@@ -32,6 +34,8 @@ class CoreConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_num_seqs: int = 32
     max_num_batched_tokens: int = 512
     batching: BatchingOptions = BatchingOptions()
+    max_faulty_requests: int = DEFAULT_MAX_FAULTY_REQUESTS
+    """So many that fail within a minute by the core's fault end it."""
     fake: FakeOptions = FakeOptions()
     log_level: str = "info"
     log_format: Literal["console", "json"] = "console"

@@ -104,3 +104,24 @@ def test_a_token_without_a_slot_is_computed_and_not_written(make_runner: MakeRun
     first = runner.execute(step_of(sequence_of("a", (5, 6, 7), 0, (1,), (4, 5, 6))))
     again = runner.execute(step_of(sequence_of("b", (6, 7), 1, (1,), (NO_SLOT, NO_SLOT))))
     assert again.token_ids[RequestId("b")] == first.token_ids[RequestId("a")]
+
+
+def test_a_probe_changes_nothing(make_runner: MakeRunner) -> None:
+    """What is cached stays, and the next token is the one that it was."""
+    runner = make_runner()
+    runner.warm_up(num_blocks=8, block_size=4)
+    first = runner.execute(step_of(sequence_of("a", (5, 6, 7), 0, (1,), (4, 5, 6))))
+    runner.probe()
+    again = runner.execute(step_of(sequence_of("b", (7,), 2, (1,), (NO_SLOT,))))
+    assert again.token_ids[RequestId("b")] == first.token_ids[RequestId("a")]
+
+
+def test_a_step_that_only_copies_computes_nothing(make_runner: MakeRunner) -> None:
+    """Copies can be made in front of a step, alone."""
+    runner = make_runner()
+    runner.warm_up(num_blocks=8, block_size=4)
+    runner.execute(step_of(sequence_of("a", (5, 6, 7, 8), 0, (1,), (4, 5, 6, 7))))
+    assert runner.execute(step_of(copies=((1, 3),))).token_ids == {}
+    original = runner.execute(step_of(sequence_of("b", (9,), 4, (1, 2), (8,))))
+    copied = runner.execute(step_of(sequence_of("c", (9,), 4, (3, 4), (16,))))
+    assert copied.token_ids[RequestId("c")] == original.token_ids[RequestId("b")]

@@ -161,8 +161,8 @@ def test_a_lost_engine_is_told_and_a_new_one_is_found(demo_dir: Path, tmp_path: 
 
 
 def test_a_core_that_dies_is_replaced(demo_dir: Path) -> None:
-    """Three steps that raise end the core; its front stays and starts another."""
-    crash = ["--fake-raise-token-id=50"]
+    """Too many failed requests end the core; its front stays and starts another."""
+    crash = ["--fake-raise-token-id=50", "--max-faulty-requests=3"]
     arguments = [*FAKE, *crash]
     with Deployment(demo_dir, engine=arguments) as deployment, Client(deployment.target) as client:
         for _ in range(3):

@@ -27,7 +27,7 @@ from tests.support.scheduler_machine.world import Failure, World
 SHARE_OF_EXAMPLES = 0.7
 """Of what the Hypothesis profile asks for: each example is long."""
 FAILURES = st.sampled_from(
-    [Failure.NOTHING, Failure.NOTHING, Failure.ROW, Failure.STEP, Failure.NOTHING]
+    [Failure.NOTHING, Failure.GUILTY, Failure.ROW, Failure.STEP, Failure.NOTHING]
 )
 
 

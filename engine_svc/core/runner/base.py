@@ -10,6 +10,10 @@ Progress = Callable[[str, int, int], None]
 """Tells how far loading is: stage, done, total."""
 
 
+class CacheCorruptError(AssertionError):
+    """A step contradicts the cache: the scheduler is wrong, and no request is to blame."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerInfo:
     """What a loaded runner needs and offers."""
@@ -26,8 +30,21 @@ class RunnerInfo:
     """The layouts that `execute` takes."""
 
 
-class ModelRunner(Protocol):
-    """Owns the weights, the KV cache and the device. Used by one thread."""
+class StepRunner(Protocol):
+    """What computes steps. Used by one thread."""
+
+    def execute(self, step: SchedulerOutput) -> RunnerOutput:
+        """Run one step. Sequences without `sample` only fill the cache; none at all is fine."""
+
+    def probe(self) -> None:
+        """Run a step that writes nothing and belongs to nobody.
+
+        It raises if the runner cannot compute at all.
+        """
+
+
+class ModelRunner(StepRunner, Protocol):
+    """Owns the weights, the KV cache and the device. Steps come after `warm_up`."""
 
     def load(self, progress: Progress) -> None:
         """Read and verify the weights.
@@ -44,6 +61,3 @@ class ModelRunner(Protocol):
 
         Block ids start at 1; block 0 exists and belongs to nobody.
         """
-
-    def execute(self, step: SchedulerOutput) -> RunnerOutput:
-        """Run one step. Sequences without `sample` only fill the cache."""

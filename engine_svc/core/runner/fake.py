@@ -4,8 +4,12 @@ Writing a token puts its id into its slot; a sampled token is computed from what
 leads to. A wrong slot, a block shared by mistake or a gap shows as a wrong token or an error.
 """
 
+import os
+import signal
+import threading
 import time
 from collections.abc import Callable
+from typing import assert_never
 
 from engine_svc.core.kv_cache.slots import slots_for
 from engine_svc.core.models.description import ModelDescription, model_fingerprint
@@ -20,14 +24,10 @@ from engine_svc.core.outputs import (
     StaticShape,
 )
 from engine_svc.core.params import TokenId
-from engine_svc.core.runner.base import Progress, RunnerInfo
-from engine_svc.core.runner.fake_options import FakeOptions, FakeReply
+from engine_svc.core.runner.base import CacheCorruptError, Progress, RunnerInfo
+from engine_svc.core.runner.fake_options import FakeFailure, FakeOptions, FakeReply
 
 _EMPTY = -1
-
-
-class CacheCorruptError(AssertionError):
-    """A step asked to read what was never written: the scheduler is wrong."""
 
 
 class FakeRunner:
@@ -51,6 +51,7 @@ class FakeRunner:
         self._sleep = sleep
         self._block_size = 0
         self._slots: list[TokenId] = []
+        self._num_steps = 0
 
     def load(self, progress: Progress) -> None:
         """Load nothing, and say so."""
@@ -70,14 +71,21 @@ class FakeRunner:
 
     def warm_up(self, *, num_blocks: int, block_size: int) -> None:
         """Make an empty cache."""
+        if self._options.failure_step == 0:
+            self._fail()
         self._block_size = block_size
         self._slots = [_EMPTY] * ((num_blocks + 1) * block_size)
 
     def execute(self, step: SchedulerOutput) -> RunnerOutput:
-        """Write, then read back and answer."""
-        self._sleep(self._options.step_s)
+        """Copy, write, then read back and answer. Only what computes takes its time or fails."""
         for source, target in step.block_copies:
             self._copy(source, target)
+        if not step.sequences:
+            return RunnerOutput(token_ids={})
+        self._sleep(self._options.step_s)
+        self._num_steps += 1
+        if self._is_to_fail(self._num_steps):
+            self._fail()
         for sequence in step.sequences:
             self._write(sequence)
         token_ids = {}
@@ -92,6 +100,26 @@ class FakeRunner:
                 token_ids[sequence.request_id] = (self._next(sequence, history),)
         return RunnerOutput(token_ids=token_ids, faults=faults)
 
+    def probe(self) -> None:
+        """Fail if the script says that everything fails now."""
+        if self._options.failure_lasts and self._is_to_fail(self._num_steps):
+            self._fail()
+
+    def _is_to_fail(self, step: int) -> bool:
+        at = self._options.failure_step
+        return at is not None and (step == at or (self._options.failure_lasts and step > at))
+
+    def _fail(self) -> None:
+        match self._options.failure:
+            case FakeFailure.RAISE:
+                raise RuntimeError("scripted failure of the fake runner")
+            case FakeFailure.HANG:
+                threading.Event().wait()
+            case FakeFailure.CRASH:
+                os.kill(os.getpid(), signal.SIGKILL)
+            case unknown:
+                assert_never(unknown)
+
     def _copy(self, source: int, target: int) -> None:
         size = self._block_size
         self._slots[target * size : (target + 1) * size] = self._slots[
@@ -100,7 +128,7 @@ class FakeRunner:
 
     def _write(self, sequence: ScheduledSequence) -> None:
         if self._options.raise_token_id in sequence.token_ids:
-            raise RuntimeError("scripted fault of the fake runner")
+            self._fail()
         for token, slot in zip(sequence.token_ids, sequence.slot_mapping, strict=True):
             if slot != NO_SLOT:
                 self._slots[slot] = token

@@ -15,6 +15,17 @@ class FakeReply(Enum):
     """The prompt once, then an end token."""
 
 
+class FakeFailure(Enum):
+    """How a fake step fails where the script says so."""
+
+    RAISE = "raise"
+    """It raises."""
+    HANG = "hang"
+    """It never returns, whatever signals come."""
+    CRASH = "crash"
+    """It kills its process."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FakeOptions:
     """How a fake model behaves."""
@@ -25,5 +36,11 @@ class FakeOptions:
     eos_token_id: TokenId = 0
     fault_token_id: TokenId | None = None
     """A prompt with this token has no finite logits."""
+    failure: FakeFailure = FakeFailure.RAISE
     raise_token_id: TokenId | None = None
-    """A step with a prompt token like this raises."""
+    """A step that computes this token fails."""
+    failure_step: int | None = None
+    """The step that fails, counted from 1 where the runner runs it; 0 = the warm-up. A part of it
+    that is run again counts as another step."""
+    failure_lasts: bool = False
+    """With `failure_step`: every later step fails too, and so does the probe."""

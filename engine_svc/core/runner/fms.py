@@ -85,7 +85,7 @@ class FmsRunner:
         )
 
     def warm_up(self, *, num_blocks: int, block_size: int) -> None:
-        """Allocate the cache and run a prompt chunk and a decode that write nothing."""
+        """Allocate the cache and run the probe."""
         loaded = self._loaded()
         shape = KvShape(
             num_layers=loaded.geometry.num_layers,
@@ -95,7 +95,11 @@ class FmsRunner:
             head_dim=loaded.geometry.head_dim,
         )
         self._cache = KvCache(shape, dtype=loaded.dtype, device=self._device)
-        self.execute(_warm_up_step(chunk_len=min(2, block_size)))
+        self.probe()
+
+    def probe(self) -> None:
+        """Run a prompt chunk and a decode that write nothing; see `ModelRunner.probe`."""
+        self.execute(_probe_step(chunk_len=min(2, self._allocated().shape.block_size)))
 
     def execute(self, step: SchedulerOutput) -> RunnerOutput:
         """Run one step; see `ModelRunner.execute`."""
@@ -161,12 +165,12 @@ def _sampled(sequences: Sequence[ScheduledSequence], logits: Tensor) -> RunnerOu
     )
 
 
-def _warm_up_step(*, chunk_len: int) -> SchedulerOutput:
+def _probe_step(*, chunk_len: int) -> SchedulerOutput:
     """A prompt chunk and a decode over the untouched first block."""
     spec = SampleSpec(sampling=SamplingParams(temperature=0.0), output_index=0)
     sequences = tuple(
         ScheduledSequence(
-            request_id=RequestId(f"warm-up-{name}"),
+            request_id=RequestId(f"probe-{name}"),
             token_ids=(0,) * length,
             first_position=0,
             num_prompt_tokens=length,

@@ -5,6 +5,9 @@ from dataclasses import replace
 from enum import Enum, auto
 from pathlib import Path
 
+import structlog
+
+from engine_svc.core.guarded_runner import STEP_FAILED, GuardedRunner
 from engine_svc.core.models.description import ModelDescription
 from engine_svc.core.outputs import RequestOutput, RowFault, RunnerOutput, SchedulerOutput
 from engine_svc.core.params import RequestId, SamplingParams
@@ -13,6 +16,7 @@ from engine_svc.core.runner.fake import FakeRunner
 from engine_svc.core.runner.fake_options import FakeOptions
 from engine_svc.core.scheduler.base import Never, SchedulerConfig
 from engine_svc.core.scheduler.registry import SCHEDULERS
+from tests.support.guilty_runner import GuiltyRunner
 from tests.support.rules.registry import CHECKERS
 from tests.support.scheduler_machine.expected import Owed
 
@@ -38,6 +42,8 @@ class Failure(Enum):
     """The runner answers, but one row is useless."""
     STEP = auto()
     """The runner raises when it has written the first half of the sequences."""
+    GUILTY = auto()
+    """One sequence makes every step raise that it is in."""
 
 
 class World:
@@ -151,6 +157,13 @@ class World:
                 faulty = ids[row % len(ids)]
                 tokens = {i: ids for i, ids in result.token_ids.items() if i != faulty}
                 return RunnerOutput(token_ids=tokens, faults={faulty: FAULT})
+            case Failure.GUILTY:
+                guilty = ids[row % len(ids)]
+                runner = GuiltyRunner(self._runner, {guilty})
+                with structlog.testing.capture_logs():  # tracebacks take their time
+                    result = GuardedRunner(runner, lambda: None).execute(step)
+                assert result.faults == {guilty: STEP_FAILED}
+                return result
             case Failure.NOTHING:
                 return self._runner.execute(step)
 

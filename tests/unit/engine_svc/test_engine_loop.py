@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from engine_svc.core.guarded_runner import CoreSickError
 from engine_svc.core.loop import EngineLoop
 from engine_svc.core.messages import (
     AbortRequests,
@@ -113,14 +114,37 @@ def test_a_step_that_raises_fails_its_requests_only() -> None:
     assert runner.steps == [["bad"], ["good"]]
 
 
-def test_too_many_failed_steps_in_a_row_end_the_loop() -> None:
-    """Something is broken that no request explains."""
-    with pytest.raises(RuntimeError, match="scripted"):
-        run([add("a", (CRASH,))], [add("b", (CRASH,))], [add("c", (CRASH,))])
+def test_neighbours_of_a_request_that_makes_steps_raise_get_their_tokens() -> None:
+    """Of the very step that raised, and all later ones."""
+    _, pipe = run([add("a"), add("bad", (CRASH,)), add("b")])
+    outputs = [output for event in pipe.events for output in event.outputs]
+    faults = {o.request_id: o.fault.reason for o in outputs if o.fault}
+    assert faults == {"bad": "STEP_FAILED"}
+    assert sum(len(o.token_ids) for o in outputs if o.request_id == "a") == 3
+    assert sum(len(o.token_ids) for o in outputs if o.request_id == "b") == 3
+    assert pipe.events[-1].load.num_used_blocks == 0
 
 
-def test_a_good_step_forgives_failed_ones() -> None:
-    """Three failures count only in a row."""
-    bad = [[add(f"bad{i}", (CRASH,))] for i in range(4)]
-    runner, _ = run(bad[0], bad[1], [add("good", 2, 1)], bad[2], bad[3])
-    assert len(runner.steps) == 5
+def test_too_many_failed_requests_within_a_minute_end_the_loop() -> None:
+    """They are told before it ends: something is broken that no request explains."""
+    pipe = ScriptedPipe(*([add(f"bad{i}", (CRASH,))] for i in range(3)))
+    loop = EngineLoop(
+        ContinuousScheduler(scheduler_config()),
+        RecordingRunner(),
+        pipe,
+        lambda: 0.0,
+        max_faulty_requests=3,
+    )
+    with pytest.raises(CoreSickError, match="too many"):
+        loop.run()
+    assert sum(output.fault is not None for e in pipe.events for output in e.outputs) == 3
+
+
+def test_each_step_tells_how_long_it_took() -> None:
+    """And 0 where none ran."""
+    ticks = iter(range(1000))
+    pipe = ScriptedPipe([add("a", 2, 1)], [])
+    EngineLoop(
+        ContinuousScheduler(scheduler_config()), RecordingRunner(), pipe, lambda: float(next(ticks))
+    ).run()
+    assert [event.step_s > 0 for event in pipe.events] == [True, False, False]
