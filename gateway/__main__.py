@@ -16,6 +16,7 @@ from gateway.services.inference import InferenceService
 from gateway.services.models import ModelService
 from gateway.services.tokenization import TokenizationService
 from gateway.settings import GatewaySettings
+from gateway.takeover import TakeoverLimits
 from steeple.inference.v1 import (
     embedding_service_pb2,
     embedding_service_pb2_grpc,
@@ -62,7 +63,14 @@ async def serve(settings: GatewaySettings) -> None:
     metrics.follow_sessions(lambda: backends.detokenizer.num_sessions)
     admission = Admission(max_share=settings.max_share)
     pipeline = Pipeline(
-        backends, admission, clock, max_request_s=settings.max_request_s, watch=metrics
+        backends,
+        admission,
+        clock,
+        max_request_s=settings.max_request_s,
+        takeover=TakeoverLimits(
+            max_takeovers=settings.max_takeovers, timeout_s=settings.takeover_timeout_s
+        ),
+        watch=metrics,
     )
     server = make_server(settings, [RpcMetrics(registry)], access.interceptors())
     lifecycle = Lifecycle(add_health(server))

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 from gateway.catalog import Catalog, EngineState
+from gateway.changes import Changes
 from gateway.clients.detokenizer import DetokenizeClient
 from gateway.clients.tokenizer import TokenizerClient
 from gateway.upstream_values import TokenizerFacts
@@ -26,13 +27,14 @@ class Backends:
         self, *, tokenizer: str, engines: Sequence[str], clock: Callable[[], float]
     ) -> None:
         self._changed = asyncio.Event()
+        self.changes = Changes()
         self._channel = open_channel(tokenizer)
         self.tokenizer = TokenizerClient(self._channel)
         self.detokenizer = DetokenizeClient(self._channel, clock)
         self._tokenizers = Upstream[Mapping[str, TokenizerFacts]](
-            tokenizer, self._channel, self.tokenizer.facts, self._changed.set
+            tokenizer, self._channel, self.tokenizer.facts, self._note_change
         )
-        self.engines = [Engine(target, self._changed.set) for target in engines]
+        self.engines = [Engine(target, self._note_change) for target in engines]
         self._known_models: frozenset[str] = frozenset()
 
     def catalog(self) -> Catalog:
@@ -67,6 +69,10 @@ class Backends:
         await asyncio.gather(
             self._channel.close(None), *(engine.close() for engine in self.engines)
         )
+
+    def _note_change(self) -> None:
+        self._changed.set()
+        self.changes.tell()
 
     async def _tell(self, on_ready: OnReady) -> None:
         while True:

@@ -1,6 +1,6 @@
 """Models by served name: which engines serve each, and whether its tokenizer agrees. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.balance import EngineLoad, least_loaded
@@ -89,6 +89,22 @@ class Catalog:
         if not engines:
             raise self._why_not(model)
         return engines[least_loaded([engine.load for engine in engines])]
+
+    def successor(self, lost: EngineFacts, *, avoiding: Collection[str]) -> EngineState | None:
+        """The least loaded engine that computes exactly what a lost one did; None if none is there.
+
+        Args:
+            lost: what the lost one served.
+            avoiding: instances that are not to be asked.
+        """
+        engines = [
+            engine
+            for engine in self.agreeing(lost.model)
+            if engine.facts.model_fingerprint == lost.model_fingerprint
+            and engine.facts.tokenizer_fingerprint == lost.tokenizer_fingerprint
+            and engine.facts.instance_id not in avoiding
+        ]
+        return engines[least_loaded([engine.load for engine in engines])] if engines else None
 
     def max_live(self, model: str) -> int:
         """Requests of a model that its engines hold, running and waiting."""

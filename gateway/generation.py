@@ -1,4 +1,4 @@
-"""One output on one engine: its ids go to a detokenize session, both report into one outbox."""
+"""One output: the engines' ids go to a detokenize session, both report into one outbox."""
 
 import asyncio
 import uuid
@@ -6,12 +6,12 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 
 from gateway.clients.detokenizer import DetokenizeClient, Session
-from gateway.clients.engine import EngineClient
+from gateway.engine_run import EngineRun
 from gateway.guarded_outbox import GRACE_S, GuardedOutbox
 from gateway.output import Signal
 from gateway.upstream_values import EngineRequest, EngineUpdate, SessionOptions
-from gateway.values import EncodedPrompt, FinishReason, GenerationRequest
-from steeple_rpc.errors import Aborted, EngineFault, ServiceError
+from gateway.values import EncodedPrompt, GenerationRequest
+from steeple_rpc.errors import EngineFault, ServiceError
 
 _SIGNAL_BYTES = 64
 
@@ -47,7 +47,7 @@ class Generation:
 
     async def signals(
         self,
-        engine: EngineClient,
+        run: EngineRun,
         detokenizer: DetokenizeClient,
         clock: Callable[[], float],
     ) -> AsyncGenerator[Sequence[Signal], None]:
@@ -58,13 +58,13 @@ class Generation:
         time is over, or it reads too slowly, and it does not leave.
 
         Raises:
-            ServiceError: the engine or the session failed, somebody aborted the request, the
+            ServiceError: no engine or no session could end it, somebody aborted the request, the
                 caller reads too slowly, or the time is over.
         """
         detokenizer.check_ready()
         # The engine keeps the deadline too; this is for a session that never ends.
         outbox = GuardedOutbox[Signal](clock, timeout_s=self._timeout_s, grace_s=self._grace_s)
-        reading = asyncio.create_task(self._read(engine, detokenizer, outbox))
+        reading = asyncio.create_task(self._read(run, detokenizer, outbox))
         try:
             async with aclosing(outbox.batches()) as batches:
                 async for batch in batches:
@@ -79,46 +79,30 @@ class Generation:
                 reading.result()
 
     async def _read(
-        self, engine: EngineClient, detokenizer: DetokenizeClient, outbox: GuardedOutbox[Signal]
+        self, run: EngineRun, detokenizer: DetokenizeClient, outbox: GuardedOutbox[Signal]
     ) -> None:
         """Carry the engine's updates over while they are wanted; its failure closes the outbox."""
         has_ended = False
-        updates = engine.generate(self._engine_request(), self._timeout_s)
+
+        def take(update: EngineUpdate) -> bool:
+            nonlocal has_ended
+            # Not before: a session without tokens expires, and requests queue for long.
+            if self._session is None:
+                self._session = detokenizer.open(self._session_options(), outbox)
+            is_wanted = outbox.put(update, _SIGNAL_BYTES)
+            if is_wanted:
+                self._push(self._session, update)
+                has_ended = update.finish_reason is not None
+            return is_wanted
+
         try:
-            async with aclosing(updates):
-                async for update in updates:
-                    # Not before: a session without tokens expires, and requests queue for long.
-                    session = self._session or self._opened(update, detokenizer, outbox)
-                    if not outbox.put(update, _SIGNAL_BYTES):
-                        break
-                    self._push(session, update)
-                    has_ended = update.finish_reason is not None
+            await run.run(take)
         except ServiceError as error:
             outbox.close(error)
         finally:
             # After a regular end the session's last update closes the outbox.
             if not has_ended:
-                outbox.close(EngineFault("the engine's stream ended early", reason="BAD_ENGINE"))
-
-    def _opened(
-        self,
-        update: EngineUpdate,
-        detokenizer: DetokenizeClient,
-        outbox: GuardedOutbox[Signal],
-    ) -> Session:
-        """The session, from the engine's first update on.
-
-        Raises:
-            Aborted: the engine ended the request without having started it.
-            EngineFault: it tells of a request that it has not started.
-            Unavailable: nobody can decode.
-        """
-        if not update.is_first and update.finish_reason is FinishReason.ABORTED:
-            raise Aborted("the request was aborted before it started")
-        if not update.is_first:
-            raise EngineFault("the engine did not tell the start first", reason="BAD_ENGINE")
-        self._session = detokenizer.open(self._session_options(), outbox)
-        return self._session
+                outbox.close(EngineFault("the output has no end"))
 
     def _push(self, session: Session, update: EngineUpdate) -> None:
         is_last = update.finish_reason is not None
@@ -131,7 +115,8 @@ class Generation:
         if token_ids or is_last:
             session.push(position, token_ids, final=is_last)
 
-    def _engine_request(self) -> EngineRequest:
+    def engine_request(self) -> EngineRequest:
+        """What the first engine is asked for."""
         return EngineRequest(
             request_id=self.engine_request_id,
             model=self.model,

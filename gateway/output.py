@@ -36,7 +36,11 @@ class OutputFold:
     def __init__(self, request: GenerationRequest, prompt: PromptFacts) -> None:
         self._request = request
         self._prompt = prompt
+        # The start that was told; further ones come from engines that took over.
         self._start: EngineUpdate | None = None
+        self._queue_ns = 0
+        self._lost_prefill_s = 0.0
+        self._lost_decode_s = 0.0
         self._end: EngineUpdate | None = None
         self._num_tokens = 0
         self._started_at = 0.0
@@ -62,8 +66,11 @@ class OutputFold:
             self._end = update
         if not update.is_first:
             return []
+        is_takeover = self._start is not None
+        self._begin_attempt(update, now)
+        if is_takeover:
+            return []
         self._start = update
-        self._started_at = now
         return [
             Started(
                 request_id=self._request.request_id,
@@ -73,6 +80,15 @@ class OutputFold:
                 stopping=self._stopping(update.stopping or {}),
             )
         ]
+
+    def _begin_attempt(self, start: EngineUpdate, now: float) -> None:
+        """Close the books of an attempt that was lost: its engine told no times, ours count."""
+        if self._first_token_at is not None:
+            self._lost_prefill_s += self._first_token_at - self._started_at
+            self._lost_decode_s += self._last_token_at - self._first_token_at
+        self._first_token_at = None
+        self._started_at = now
+        self._queue_ns += start.queue_ns
 
     def _stopping(self, used: Options) -> Options:
         """The engine's limits, and the stop strings that are not its affair."""
@@ -123,10 +139,12 @@ class OutputFold:
             num_completion_tokens=self._num_tokens,
             num_cached_prompt_tokens=start.num_cached_prompt_tokens,
             tokenize_ns=_ns(self._prompt.tokenize_s),
-            queue_ns=start.queue_ns,
+            queue_ns=self._queue_ns,
             # After a stop string the engine was cut off and told no times: these are ours.
-            prefill_ns=end.prefill_ns if end else _ns(first - self._started_at),
-            decode_ns=end.decode_ns if end else _ns(self._last_token_at - first),
+            prefill_ns=_ns(self._lost_prefill_s)
+            + (end.prefill_ns if end else _ns(first - self._started_at)),
+            decode_ns=_ns(self._lost_decode_s)
+            + (end.decode_ns if end else _ns(self._last_token_at - first)),
             total_ns=_ns(now - self._prompt.arrival),
         )
 

@@ -12,10 +12,12 @@ from contextlib import aclosing
 from gateway.admission import Admission
 from gateway.backends import Backends
 from gateway.catalog import EngineState
+from gateway.engine_run import EngineRun
 from gateway.generation import Generation
 from gateway.output import OutputFold, PromptFacts
 from gateway.request_log import RequestStory, logged
 from gateway.request_watch import RequestWatch
+from gateway.takeover import DEFAULT_LIMITS, TakeoverLimits, Takeovers
 from gateway.validation import check_length
 from gateway.values import (
     ChatPrompt,
@@ -25,7 +27,7 @@ from gateway.values import (
     TextPrompt,
     TokenPrompt,
 )
-from steeple_rpc.errors import Unavailable
+from steeple_rpc.errors import DeadlineExpired, Unavailable
 from steeple_rpc.limits import check_token_ids
 
 
@@ -38,6 +40,7 @@ class Pipeline:
         clock: monotonic seconds; the event loop's.
         max_request_s: the longest that any request may take.
         watch: told what becomes of requests.
+        takeover: how far to go for a request whose engine is lost.
     """
 
     def __init__(
@@ -48,12 +51,14 @@ class Pipeline:
         *,
         max_request_s: float,
         watch: RequestWatch | None = None,
+        takeover: TakeoverLimits = DEFAULT_LIMITS,
     ) -> None:
         self._backends = backends
         self._admission = admission
         self._clock = clock
         self._max_request_s = max_request_s
         self._watch = watch or RequestWatch()
+        self._takeover = takeover
         self._is_draining = False
 
     def drain(self) -> None:
@@ -88,6 +93,8 @@ class Pipeline:
         arrival = self._clock()
         latest = arrival + self._max_request_s
         deadline_s = latest if deadline_s is None else min(deadline_s, latest)
+        if deadline_s <= arrival:
+            raise DeadlineExpired("the deadline was over when the request came")
         catalog = self._backends.catalog()
         model = catalog.resolve(request.model)
         limit = catalog.max_live(model)
@@ -103,27 +110,35 @@ class Pipeline:
                 tokenize_s=self._clock() - arrival,
             )
             generation = Generation(request, prompt, model, self._left(deadline_s))
+            run = self._run_of(generation, deadline_s, story)
             story.know(
                 engine_request_id=generation.engine_request_id,
                 num_prompt_tokens=facts.num_tokens,
             )
-            async with aclosing(self._events(generation, OutputFold(request, facts))) as events:
+            async with aclosing(
+                self._events(generation, run, OutputFold(request, facts))
+            ) as events:
                 async for event in events:
                     yield event
 
+    def _run_of(self, generation: Generation, deadline_s: float, story: RequestStory) -> EngineRun:
+        return EngineRun(
+            generation.engine_request(),
+            self._backends,
+            Takeovers(self._takeover),
+            self._clock,
+            deadline_s=deadline_s,
+            on_takeover=story.taken_over,
+        )
+
     async def _events(
-        self, generation: Generation, fold: OutputFold
+        self, generation: Generation, run: EngineRun, fold: OutputFold
     ) -> AsyncGenerator[Event, None]:
-        """Run a generation on the engine that is least loaded now."""
-        # Not the one that was asked before: others came in while the prompt was encoded.
-        state = self._backends.catalog().pick(generation.model)
-        engine = self._backends.engines[state.index]
-        signals = generation.signals(engine.client, self._backends.detokenizer, self._clock)
-        with engine.counted():
-            async with aclosing(signals) as batches:
-                async for batch in batches:
-                    for event in fold.events(batch, self._clock()):
-                        yield event
+        signals = generation.signals(run, self._backends.detokenizer, self._clock)
+        async with aclosing(signals) as batches:
+            async for batch in batches:
+                for event in fold.events(batch, self._clock()):
+                    yield event
 
     async def _encode(
         self, request: GenerationRequest, state: EngineState, timeout_s: float

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from steeple_rpc.settings import ServiceSettings
+from steeple_rpc.settings import Seconds, ServiceSettings
 
 
 class GatewaySettings(ServiceSettings):
@@ -34,4 +34,10 @@ class GatewaySettings(ServiceSettings):
         gt=0,
         le=1,
         description="part of a model's places that one principal may hold",
+    )
+    max_takeovers: int = Field(
+        default=2, ge=0, le=100, description="lost engines after which a request fails too"
+    )
+    takeover_timeout_s: Seconds = Field(
+        default=30.0, description="seconds that a request waits for another engine or tokenizer"
     )

@@ -70,6 +70,8 @@ class EngineRequest:
     stopping: Options
     priority: int = 0
     """Lower goes first."""
+    prior_output_token_ids: tuple[int, ...] = ()
+    """What earlier engines produced; it counts as output."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +84,7 @@ class EngineUpdate:
     num_cached_prompt_tokens: int = 0
     queue_ns: int = 0
     first_position: int = 0
+    """Output tokens before these, prior ones included."""
     token_ids: tuple[int, ...] = ()
     finish_reason: FinishReason | None = None
     stop_token_id: int | None = None

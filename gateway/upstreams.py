@@ -1,8 +1,8 @@
 """Follows the services behind the gateway: facts while one serves, nothing while it does not."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
 import grpc
@@ -97,8 +97,8 @@ class Engine:
         reported, here = self._report or (None, 0)
         return EngineLoad(num_here=self._num_here, num_reported=reported, num_here_at_report=here)
 
-    @contextmanager
-    def counted(self) -> Iterator[None]:
+    @asynccontextmanager
+    async def attempt(self) -> AsyncIterator[None]:
         """Count a live request of ours while in the block."""
         self._num_here += 1
         try:

@@ -42,6 +42,7 @@ class EngineClient:
             request_id=request.request_id,
             model=request.model,
             prompt_token_ids=request.prompt_token_ids,
+            prior_output_token_ids=request.prior_output_token_ids,
             sampling=sampling_pb2.SamplingParams(**request.sampling),  # type: ignore[arg-type] # by name
             stopping=sampling_pb2.StoppingParams(**request.stopping),  # type: ignore[arg-type] # by name
             priority=request.priority,

@@ -1,13 +1,14 @@
 """What stands behind a gateway in tests: an engine and a tokenizer service by script."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.balance import EngineLoad
 from gateway.catalog import Catalog, EngineState
+from gateway.changes import Changes
 from gateway.clients.detokenizer import TextSink
 from gateway.upstream_values import (
     EncodeInput,
@@ -61,7 +62,8 @@ def engine_facts(**changed: Any) -> EngineFacts:
 def engine_state(index: int = 0, *, num_requests: int = 0, **changed: Any) -> EngineState:
     """That engine with so many requests."""
     load = EngineLoad(num_here=0, num_reported=num_requests)
-    return EngineState(index=index, facts=engine_facts(**changed), load=load)
+    facts = engine_facts(**{"instance_id": f"i{index}", **changed})
+    return EngineState(index=index, facts=facts, load=load)
 
 
 def tokenizer_facts(**changed: Any) -> TokenizerFacts:
@@ -272,8 +274,8 @@ class FakeUpstream:
     client: FakeEngine
     num_here: int = 0
 
-    @contextmanager
-    def counted(self) -> Iterator[None]:
+    @asynccontextmanager
+    async def attempt(self) -> AsyncIterator[None]:
         self.num_here += 1
         try:
             yield
@@ -289,6 +291,7 @@ class FakeBackends:
     engines: list[FakeUpstream]
     tokenizer: FakeTokenizer = field(default_factory=FakeTokenizer)
     detokenizer: FakeDetokenizer = field(default_factory=FakeDetokenizer)
+    changes: Changes = field(default_factory=Changes)
 
     def catalog(self) -> Catalog:
         return self.now

@@ -8,15 +8,16 @@ from typing import Any
 import pytest
 import structlog
 
+from gateway.engine_run import EngineRun
 from gateway.generation import Generation
 from gateway.output import Signal
+from gateway.takeover import TakeoverLimits, Takeovers
 from gateway.upstream_values import EngineUpdate, TextUpdate
 from gateway.values import EncodedPrompt, FinishReason
 from steeple_rpc.errors import (
     Aborted,
     DeadlineExpired,
     EngineFault,
-    InvalidRequest,
     Overloaded,
     ServiceError,
     Unavailable,
@@ -25,9 +26,13 @@ from steeple_rpc.outbox import MAX_WAIT_S
 from tests.support.gateway_fakes import (
     EOS,
     MODEL,
+    FakeBackends,
     FakeDetokenizer,
     FakeEngine,
+    FakeUpstream,
+    catalog_of,
     ended,
+    engine_state,
     first,
     generation_request,
     tokens,
@@ -56,10 +61,22 @@ def signals(
     **request: Any,
 ) -> Any:
     """The output's batches of signals; a generator."""
+    clock = clock or Clock()
     generation = Generation(
         generation_request(**request), PROMPT, MODEL, timeout_s, grace_s=grace_s
     )
-    return generation.signals(engine, detokenizer, clock or Clock())  # type: ignore[arg-type] # fakes
+    backends = FakeBackends(catalog_of(engine_state()), [FakeUpstream(engine)])
+    # What is lost is told: taking over has tests of its own.
+    takeovers = Takeovers(TakeoverLimits(max_takeovers=0))
+    run = EngineRun(
+        generation.engine_request(),
+        backends,
+        takeovers,
+        clock,
+        deadline_s=clock.now + timeout_s,
+        on_takeover=lambda _: None,
+    )
+    return generation.signals(run, detokenizer, clock)  # type: ignore[arg-type] # fakes
 
 
 async def all_of(batches: Any) -> list[Signal]:
@@ -186,8 +203,9 @@ async def test_a_stream_that_ends_without_a_reason_is_the_engines_fault() -> Non
 
 async def test_a_gap_in_the_engines_tokens_is_noticed() -> None:
     engine = FakeEngine([first(), tokens(0, 5), tokens(2, 7)], hangs=True)
-    with pytest.raises(InvalidRequest, match="gap"):
+    with pytest.raises(EngineFault, match="position 2") as caught:
         await all_of(signals(engine, FakeDetokenizer()))
+    assert caught.value.reason == "BAD_ENGINE"
     assert engine.num_running == 0
 
 

@@ -165,3 +165,20 @@ def test_times_are_right_from_the_first_moment_of_a_clock() -> None:
 def test_usage_survives_an_end_before_the_start() -> None:
     usage = only(fold().events([EngineUpdate(), text("", 0, is_final=True)], 1.0), Usage)
     assert (usage.queue_ns, usage.num_cached_prompt_tokens) == (0, 0)
+
+
+def test_an_engine_that_takes_over_is_not_a_second_start() -> None:
+    """Queueing adds up; what the lost engine computed is counted by our own clock."""
+    running = fold()
+    running.events([first(queue_ns=10, num_cached_prompt_tokens=2)], 1.0)
+    running.events([text("a", 1)], 3.0)
+    running.events([text("b", 2)], 7.0)
+    again = first(queue_ns=5, num_cached_prompt_tokens=3, sampling={"seed": 8})
+    assert running.events([again], 20.0) == []
+    end = ended(2, 6, prefill_ns=100, decode_ns=200)
+    usage = only(running.events([end, text("c", 3, is_final=True)], 21.0), Usage)
+    assert (usage.num_completion_tokens, usage.num_cached_prompt_tokens) == (3, 2)
+    assert usage.queue_ns == 15
+    assert usage.prefill_ns == 2_000_000_000 + 100
+    assert usage.decode_ns == 4_000_000_000 + 200
+    assert usage.total_ns == 21_000_000_000

@@ -22,7 +22,14 @@ from gateway.values import (
     TokenPrompt,
     Usage,
 )
-from steeple_rpc.errors import AlreadyExists, InvalidRequest, NotFound, Overloaded, Unavailable
+from steeple_rpc.errors import (
+    AlreadyExists,
+    DeadlineExpired,
+    InvalidRequest,
+    NotFound,
+    Overloaded,
+    Unavailable,
+)
 from tests.support.gateway_fakes import (
     MODEL,
     FakeBackends,
@@ -272,17 +279,39 @@ async def test_a_gateway_that_drains_refuses_new_requests_and_keeps_the_others()
         (None, MAX_REQUEST_S),
         (110.0, 10.0),
         (100.0 + 2 * MAX_REQUEST_S, MAX_REQUEST_S),
-        (99.0, 0.0),
-        (0.0, 0.0),
     ],
 )
 async def test_the_engine_gets_what_is_left_of_the_callers_time(
     deadline_s: float | None, timeout_s: float
 ) -> None:
-    """Never more than any request may take; a deadline in the past is none at all left."""
+    """Never more than any request may take."""
     harness = Harness(answering())
     await harness.events(deadline_s=deadline_s)
     assert harness.engines[0].timeouts == [timeout_s]
+
+
+@pytest.mark.parametrize("deadline_s", [100.0, 99.0, 0.0])
+async def test_a_deadline_that_is_over_is_refused_on_arrival(deadline_s: float) -> None:
+    """Nobody encodes or computes for a caller who has left."""
+    harness = Harness(answering())
+    with pytest.raises(DeadlineExpired):
+        await harness.events(deadline_s=deadline_s)
+    assert harness.backends.tokenizer.limits == []
+    assert harness.engines[0].requests == []
+    assert harness.is_idle
+
+
+async def test_no_engine_is_asked_for_what_encoding_left_no_time_for() -> None:
+    harness = Harness(answering())
+
+    def takes_all_time() -> None:
+        harness.clock.now += 10.0
+
+    harness.backends.tokenizer.before = takes_all_time
+    with pytest.raises(DeadlineExpired):
+        await harness.events(deadline_s=110.0)
+    assert harness.engines[0].requests == []
+    assert harness.is_idle
 
 
 async def test_time_that_encoding_took_is_told_and_is_gone() -> None:

@@ -287,7 +287,7 @@ async def test_an_engine_is_followed_while_it_serves(served: Serving) -> None:
 
 async def test_live_requests_are_counted_while_they_run(served: Serving) -> None:
     engine = Engine(served.address, lambda: None)
-    with engine.counted(), engine.counted():
+    async with engine.attempt(), engine.attempt():
         assert engine.load.num_here == 2
         assert engine.load.num_reported is None
     assert engine.load.num_here == 0

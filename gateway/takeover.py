@@ -1,0 +1,137 @@
+"""When a request goes on at another engine, how often and for how long that is tried. Pure."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from steeple_rpc.errors import InvalidRequest, Overloaded, ServiceError, Unavailable
+
+FIRST_PAUSE_S = 0.1
+MAX_PAUSE_S = 2.0
+ENGINE_LOST = "ENGINE_LOST"
+ENGINE_STALLED = "ENGINE_STALLED"
+
+# The engine's own refusals: it never had the request, or says that it gives it back.
+_REFUSALS = frozenset({"STARTING", "DRAINING"})
+_LOSSES = frozenset({ENGINE_LOST, ENGINE_STALLED}) | _REFUSALS
+# A caller may act on these; every other loss is told as ENGINE_LOST.
+_TOLD_AS_THEY_ARE = frozenset({ENGINE_STALLED, "DRAINING"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeoverLimits:
+    """How far the gateway goes for one request."""
+
+    max_takeovers: int = 2
+    """Engines that may be lost under it before it fails too: it may be what kills them."""
+    timeout_s: float = 30.0
+    """From a loss until an engine has the request."""
+
+
+DEFAULT_LIMITS = TakeoverLimits()
+
+
+class Takeovers:
+    """The losses of one request. Time comes in as `now`, monotonic seconds.
+
+    A loss begins a takeover. Until an engine has told that it computes the request, refusals belong
+    to that takeover; a further loss begins the next one.
+
+    Args:
+        limits: how far to go.
+        draw: random numbers of 0 to 1.
+    """
+
+    def __init__(self, limits: TakeoverLimits, draw: Callable[[], float] = random.random) -> None:
+        self._limits = limits
+        self._draw = draw
+        self._num_begun = 0
+        self._num_pauses = 0
+        self._until = 0.0
+        self._loss: ServiceError | None = None
+
+    @property
+    def num_begun(self) -> int:
+        """Takeovers so far."""
+        return self._num_begun
+
+    @property
+    def reason(self) -> str:
+        """Why the last takeover began; empty before the first."""
+        return self._loss.reason if self._loss else ""
+
+    def note(self, error: ServiceError, now: float, *, has_begun: bool, has_prior: bool) -> None:
+        """Take note of how an attempt ended; returns if the request may be tried elsewhere.
+
+        Args:
+            error: what it ended with.
+            now: when.
+            has_begun: the engine had told that it computes the request.
+            has_prior: it was given output of an earlier engine.
+
+        Raises:
+            ServiceError: the request's end: its own error, or that it cannot go on.
+        """
+        if self._num_begun and not has_begun and _is_refusal(error):
+            return
+        if has_prior and not has_begun and isinstance(error, InvalidRequest):
+            raise _cannot_resume() from error
+        if not is_loss(error):
+            raise error
+        self._begin(error, now)
+
+    def left_s(self, now: float) -> float:
+        """What is left of the current takeover; 0 when it is over."""
+        return max(0.0, self._until - now)
+
+    def next_pause_s(self) -> float:
+        """How long to leave engines alone that just failed; grows within one takeover.
+
+        Drawn at random: requests that lost the same engine do not come back together.
+        """
+        pause_s = min(FIRST_PAUSE_S * 2.0**self._num_pauses, MAX_PAUSE_S)
+        self._num_pauses += 1
+        return pause_s * (0.5 + self._draw() / 2)
+
+    def too_late(self) -> Unavailable:
+        """The error of a takeover that found no engine in time."""
+        return self._ended(
+            "the engine was lost and none took the request over within"
+            f" {self._limits.timeout_s:g} s"
+        )
+
+    def _begin(self, loss: ServiceError, now: float) -> None:
+        self._loss = loss
+        limit = self._limits.max_takeovers
+        if limit == 0:
+            raise loss
+        if self._num_begun >= limit:
+            raise self._ended(
+                f"the request lost {self._num_begun + 1} engines; the limit is {limit} takeovers"
+            ) from loss
+        self._num_begun += 1
+        self._num_pauses = 0
+        self._until = now + self._limits.timeout_s
+
+    def _ended(self, message: str) -> Unavailable:
+        told = self.reason if self.reason in _TOLD_AS_THEY_ARE else ENGINE_LOST
+        return Unavailable(message, reason=told)
+
+
+def is_loss(error: ServiceError) -> bool:
+    """Whether the engine is at fault and not the request: another engine may go on."""
+    return isinstance(error, Unavailable) and error.reason in _LOSSES
+
+
+def _is_refusal(error: ServiceError) -> bool:
+    if isinstance(error, Overloaded):
+        return error.reason == "QUEUE_FULL"
+    return isinstance(error, Unavailable) and error.reason in _REFUSALS
+
+
+def _cannot_resume() -> Unavailable:
+    return Unavailable(
+        "the engine was lost, and the one that is there cannot take the prompt together with the"
+        " output so far",
+        reason=ENGINE_LOST,
+    )
