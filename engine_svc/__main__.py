@@ -14,8 +14,7 @@ from engine_svc.service import EngineService, ServedModel
 from engine_svc.settings import EngineSettings
 from steeple.engine.v1 import engine_service_pb2_grpc
 from steeple_rpc.lifecycle import Lifecycle
-from steeple_rpc.metrics import RpcMetrics, make_registry
-from steeple_rpc.metrics_server import metrics_served
+from steeple_rpc.observed import Observed, observed
 from steeple_rpc.server import BindRefused, add_health, add_reflection, bind, make_server
 from steeple_rpc.settings import USAGE_ERROR, load_settings
 from steeple_rpc.telemetry import configure_logging, logger
@@ -23,16 +22,15 @@ from steeple_rpc.telemetry import configure_logging, logger
 SERVICE = "steeple.engine.v1.EngineService"
 
 
-async def serve(settings: EngineSettings) -> None:
+async def serve(settings: EngineSettings, seen: Observed) -> None:
     """Serve until told to stop.
 
     Raises:
-        BindRefused: an address cannot be served.
+        BindRefused: the address cannot be served.
         StartupRefused: the model cannot be served.
     """
     num_threads = settings.num_threads or default_num_threads(available_cores())
-    registry = make_registry()
-    metrics = EngineMetrics(registry)
+    metrics = EngineMetrics(seen.registry)
     front = EngineFront(
         CoreProcess,
         settings.core_config(num_threads),
@@ -43,7 +41,7 @@ async def serve(settings: EngineSettings) -> None:
     )
     front.follow(metrics)
     metrics.follow_progress(lambda: front.since_last_step_s)
-    server = make_server(settings, [RpcMetrics(registry)])
+    server = make_server(settings, seen.observers)
     lifecycle = Lifecycle(add_health(server))
     served = ServedModel(
         name=settings.model_name,
@@ -57,8 +55,7 @@ async def serve(settings: EngineSettings) -> None:
     address = bind(server, settings)
     await server.start()
     logger().info("serving", address=address, model=settings.model_name)
-    with metrics_served(settings, registry):
-        await lifecycle.run(server, front.run(lifecycle.set_ready), settings, on_drain=front.drain)
+    await lifecycle.run(server, front.run(lifecycle.set_ready), settings, on_drain=front.drain)
 
 
 def main() -> int:
@@ -66,7 +63,8 @@ def main() -> int:
     settings = load_settings(EngineSettings, sys.argv[1:])
     configure_logging(service="engine", level=settings.log_level, form=settings.log_format)
     try:
-        uvloop.run(serve(settings))
+        with observed(settings) as seen:
+            uvloop.run(serve(settings, seen))
     except (BindRefused, StartupRefused) as error:
         sys.stderr.write(f"error: {error}\n")
         return USAGE_ERROR

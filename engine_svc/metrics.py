@@ -178,6 +178,6 @@ def _counters(counts: _Counts) -> Iterator[Metric]:
     yield counter("prompt_tokens", "Prompt tokens of started requests.", counts.prompt_tokens)
     yield counter(
         "cached_prompt_tokens",
-        "Of those, the ones that the prefix cache spared.",
+        "Prompt tokens of started requests that the prefix cache spared.",
         counts.cached_prompt_tokens,
     )

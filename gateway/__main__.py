@@ -28,8 +28,7 @@ from steeple.inference.v1 import (
     tokenization_service_pb2_grpc,
 )
 from steeple_rpc.lifecycle import Lifecycle
-from steeple_rpc.metrics import RpcMetrics, make_registry
-from steeple_rpc.metrics_server import metrics_served
+from steeple_rpc.observed import Observed, observed
 from steeple_rpc.refused import SettingRefused
 from steeple_rpc.server import add_health, add_reflection, bind, make_server
 from steeple_rpc.settings import USAGE_ERROR, load_settings
@@ -49,7 +48,7 @@ SERVICES = tuple(
 )
 
 
-async def serve(settings: GatewaySettings) -> None:
+async def serve(settings: GatewaySettings, seen: Observed) -> None:
     """Serve until told to stop.
 
     Raises:
@@ -58,8 +57,7 @@ async def serve(settings: GatewaySettings) -> None:
     clock = asyncio.get_running_loop().time
     access = Access(settings.token_hashes, clock)
     backends = Backends(tokenizer=settings.tokenizer, engines=settings.engine, clock=clock)
-    registry = make_registry()
-    metrics = GatewayMetrics(registry)
+    metrics = GatewayMetrics(seen.registry)
     metrics.follow_sessions(lambda: backends.detokenizer.num_sessions)
     admission = Admission(max_share=settings.max_share)
     pipeline = Pipeline(
@@ -72,7 +70,7 @@ async def serve(settings: GatewaySettings) -> None:
         ),
         watch=metrics,
     )
-    server = make_server(settings, [RpcMetrics(registry)], access.interceptors())
+    server = make_server(settings, seen.observers, access.interceptors())
     lifecycle = Lifecycle(add_health(server))
     _add_services(server, pipeline, backends)
     add_reflection(server, settings, SERVICES)
@@ -81,10 +79,9 @@ async def serve(settings: GatewaySettings) -> None:
     await server.start()
     logger().info("serving", address=address)
     try:
-        with metrics_served(settings, registry):
-            await lifecycle.run(
-                server, _work(backends, access, lifecycle), settings, on_drain=pipeline.drain
-            )
+        await lifecycle.run(
+            server, _work(backends, access, lifecycle), settings, on_drain=pipeline.drain
+        )
     finally:
         await backends.close()
 
@@ -112,7 +109,8 @@ def main() -> int:
     settings = load_settings(GatewaySettings, sys.argv[1:])
     configure_logging(service="gateway", level=settings.log_level, form=settings.log_format)
     try:
-        uvloop.run(serve(settings))
+        with observed(settings) as seen:
+            uvloop.run(serve(settings, seen))
     except SettingRefused as error:
         sys.stderr.write(f"error: {error}\n")
         return USAGE_ERROR

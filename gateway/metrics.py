@@ -39,17 +39,19 @@ class GatewayMetrics(RequestWatch):
 
         self._requests = counter(
             "requests",
-            "Requests that have ended, by finish reason or error; refused early: no model.",
+            "Requests that have ended, by finish reason or error; no model where refused early.",
             *("model", "outcome"),
         )
         self._prompt = counter("prompt_tokens", "Prompt tokens of started requests.", "model")
         self._cached = counter(
             "cached_prompt_tokens",
-            "Prompt tokens of requests that ended well that the prefix cache spared.",
+            "Prompt tokens that the prefix cache spared requests that ended well.",
             "model",
         )
         self._completion = counter("completion_tokens", "Completion tokens told.", "model")
-        self._takeovers = counter("takeovers", "Requests that went on after a loss.", "reason")
+        self._takeovers = counter(
+            "takeovers", "Times that a request went on after the loss of its engine.", "reason"
+        )
 
     def _make_times(self, registry: CollectorRegistry) -> None:
         self._first_token = Histogram(

@@ -77,7 +77,7 @@ class RpcMetrics:
         )
         self._durations = Histogram(
             "steeple_rpc_duration_seconds",
-            "From an RPC's first message to its end.",
+            "From an RPC's start to its end.",
             ("method",),
             buckets=DURATION_BUCKETS,
             registry=registry,

@@ -9,8 +9,7 @@ import uvloop
 
 from steeple.tokenizer.v1 import tokenizer_service_pb2_grpc
 from steeple_rpc.lifecycle import Lifecycle
-from steeple_rpc.metrics import RpcMetrics, make_registry
-from steeple_rpc.metrics_server import metrics_served
+from steeple_rpc.observed import Observed, observed
 from steeple_rpc.server import BindRefused, add_health, add_reflection, bind, make_server
 from steeple_rpc.settings import USAGE_ERROR, load_settings
 from steeple_rpc.telemetry import configure_logging, logger
@@ -29,15 +28,15 @@ async def serve(
     settings: TokenizerSettings,
     tokenizers: Mapping[str, LoadedTokenizer],
     executor: ThreadPoolExecutor,
+    seen: Observed,
 ) -> None:
     """Serve until told to stop.
 
     Raises:
-        BindRefused: an address cannot be served.
+        BindRefused: the address cannot be served.
     """
-    registry = make_registry()
-    metrics = TokenizerMetrics(registry)
-    server = make_server(settings, [RpcMetrics(registry)])
+    metrics = TokenizerMetrics(seen.registry)
+    server = make_server(settings, seen.observers)
     lifecycle = Lifecycle(add_health(server))
     service = TokenizerService(
         tokenizers,
@@ -56,8 +55,7 @@ async def serve(
     logger().info("serving", address=address, models=sorted(tokenizers))
     # Each tokenizer has proved itself while it was loaded.
     await lifecycle.set_ready(ready=True)
-    with metrics_served(settings, registry):
-        await lifecycle.run(server, service.run(), settings, on_drain=service.drain)
+    await lifecycle.run(server, service.run(), settings, on_drain=service.drain)
 
 
 def main() -> int:
@@ -67,13 +65,14 @@ def main() -> int:
     try:
         with (
             TemplatePool(settings.num_template_workers) as templates,
+            observed(settings) as seen,
             ThreadPoolExecutor(settings.num_threads, "tokenizer") as executor,
         ):
             tokenizers = {
                 name: load_tokenizer(name, directory, templates.template)
                 for name, directory in settings.directories.items()
             }
-            uvloop.run(serve(settings, tokenizers, executor))
+            uvloop.run(serve(settings, tokenizers, executor, seen))
     except (BindRefused, StartupError) as error:
         line = " ".join(str(error).split())
         sys.stderr.write(f"error: {line}\n")

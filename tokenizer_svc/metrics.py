@@ -33,7 +33,7 @@ class TokenizerMetrics(WorkWatch):
         """Tell how many of them are open at each scrape; any thread may ask."""
         for name, text, count in (
             ("streams", "Detokenize streams that are open: one per gateway.", num_streams),
-            ("sessions", "Outputs that are decoded on them.", num_sessions),
+            ("sessions", "Detokenize sessions that are open: one per live output.", num_sessions),
         ):
             gauge = Gauge(f"steeple_tokenizer_{name}", text, registry=self._registry)
             gauge.set_function(count)

@@ -107,6 +107,7 @@ class Deployment:
         model_dir: with a tokenizer.
         engine: further arguments of the engine.
         gateway: further arguments of the gateway.
+        tokenizer: further arguments of the tokenizer service.
     """
 
     def __init__(
@@ -115,8 +116,9 @@ class Deployment:
         *,
         engine: Sequence[str] = (),
         gateway: Sequence[str] = (),
+        tokenizer: Sequence[str] = (),
     ) -> None:
-        self.tokenizer = Service("tokenizer_svc", [f"--model=demo={model_dir}"])
+        self.tokenizer = Service("tokenizer_svc", [f"--model=demo={model_dir}", *tokenizer])
         self.engine = Service(
             "engine_svc", [f"--model={model_dir}", "--served-model-name=demo", *engine]
         )
