@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from engine_svc.convert_geometry import geometry_message
 from engine_svc.core.messages import EngineInfo, StepOutputs
-from engine_svc.core.outputs import RequestOutput
-from engine_svc.core.params import FinishReason, SamplingParams, StoppingParams
+from engine_svc.core.outputs import RequestOutput, TokenLogprobs
+from engine_svc.core.params import FinishReason, LengthPenalty, SamplingParams, StoppingParams
 from engine_svc.core.request_spec import RequestSpec
 from steeple.common.v1 import finish_reason_pb2, sampling_pb2
 from steeple.engine.v1 import generate_pb2, info_pb2
@@ -37,6 +37,7 @@ def to_response(
             if not response.HasField("delta"):
                 response.delta.first_position = output.first_position
             response.delta.token_ids.extend(output.token_ids)
+            response.delta.logprobs.extend(map(_logprobs, output.logprobs))
         if output.finish_reason is not None:
             response.finished.CopyFrom(_finished(output, output.finish_reason))
     return response
@@ -60,23 +61,50 @@ def _finished(output: RequestOutput, reason: FinishReason) -> generate_pb2.Finis
     )
 
 
+def _logprobs(position: TokenLogprobs) -> generate_pb2.TokenLogprobs:
+    return generate_pb2.TokenLogprobs(
+        logprob=position.logprob,
+        rank=position.rank,
+        top_token_ids=[token_id for token_id, _ in position.top],
+        top_logprobs=[logprob for _, logprob in position.top],
+    )
+
+
 def sampling_message(sampling: SamplingParams) -> sampling_pb2.SamplingParams:
-    """What is used, as the caller may read it; a greedy request has no seed."""
+    """What is used, as the caller may read it; a greedy request has no seed.
+
+    Without the bad words: the engine knows only their ids.
+    """
+    growth = sampling.length_penalty
     return sampling_pb2.SamplingParams(
         temperature=sampling.temperature,
         top_k=sampling.top_k,
         top_p=sampling.top_p,
         min_p=sampling.min_p,
+        typical_p=sampling.typical_p,
         seed=None if sampling.is_greedy else sampling.seed,
+        repetition_penalty=sampling.repetition_penalty,
+        presence_penalty=sampling.presence_penalty,
+        frequency_penalty=sampling.frequency_penalty,
+        length_penalty=None if growth is None else _length_penalty_message(growth),
+        logit_bias=dict(sampling.logit_bias),
+    )
+
+
+def _length_penalty_message(growth: LengthPenalty) -> sampling_pb2.LengthPenalty:
+    return sampling_pb2.LengthPenalty(
+        start_index=growth.start_index, decay_factor=growth.decay_factor
     )
 
 
 def _stopping_message(stopping: StoppingParams) -> sampling_pb2.StoppingParams:
+    limit_s = stopping.time_limit_s
     return sampling_pb2.StoppingParams(
         max_tokens=stopping.max_tokens,
         min_tokens=stopping.min_tokens,
         stop_token_ids=stopping.stop_token_ids,
         ignore_eos=not stopping.eos_token_ids,
+        time_limit_ms=None if limit_s is None else round(limit_s * 1e3),
     )
 
 

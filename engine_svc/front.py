@@ -34,6 +34,7 @@ from steeple_rpc.telemetry import logger
 FIRST_PAUSE_S = 0.5
 MAX_PAUSE_S = 30.0
 _TOKEN_BYTES = 4
+_LOGPROB_BYTES = 8
 _OUTPUT_BYTES = 64
 
 
@@ -226,10 +227,16 @@ class EngineFront:
             del self._outboxes[output.request_id]
         if output.fault is not None:
             outbox.close(_error_of(output.fault))
-        elif not outbox.put(output, _OUTPUT_BYTES + _TOKEN_BYTES * len(output.token_ids)):
+        elif not outbox.put(output, _size_bytes(output)):
             self._abort(output.request_id)
         elif ended:
             outbox.close()
+
+
+def _size_bytes(output: RequestOutput) -> int:
+    """What an output takes on its way, roughly: log-probabilities are most of it."""
+    told = sum(1 + len(position.top) for position in output.logprobs)
+    return _OUTPUT_BYTES + _TOKEN_BYTES * len(output.token_ids) + _LOGPROB_BYTES * told
 
 
 def _error_of(fault: RowFault) -> errors.ServiceError:

@@ -4,14 +4,16 @@ import re
 from dataclasses import dataclass
 
 from engine_svc.core.messages import EngineInfo
-from engine_svc.core.params import RequestId, SamplingParams, StoppingParams
+from engine_svc.core.params import RequestId, StoppingParams
 from engine_svc.core.request_spec import RequestSpec
+from engine_svc.parameters import logprobs_of, sampling_of
 from engine_svc.room import room_for, rule_of
-from steeple.common.v1 import sampling_pb2
 from steeple.engine.v1 import generate_pb2
 from steeple_rpc.errors import InvalidRequest, NotFound
-from steeple_rpc.limits import check_request, check_token_ids
+from steeple_rpc.limits import Bounds, check_number, check_token_ids
+from steeple_rpc.parameters import check_request
 
+OUTPUT_INDEX = Bounds(low=0, high=7)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:/#-]{1,160}")
 
 
@@ -38,25 +40,30 @@ def to_spec(
         timeout_s: how long the caller will wait from now on; None = for ever.
 
     Raises:
-        InvalidRequest, NotFound, Unsupported: what is wrong, with field, limit and value.
+        InvalidRequest, NotFound, Unsupported, FailedPrecondition: what is wrong, with field,
+            limit and value.
     """
     _check_names(request, limits)
     check_request(request)
+    check_number("output_index", request.output_index, OUTPUT_INDEX)
+    stopping = _stopping(request, limits)
+    _check_prior(len(request.prior_output_token_ids), stopping.max_tokens)
+    # After the lengths: millions of ids would be looked at for nothing.
     vocab_size = limits.info.vocab_size
     check_token_ids("prompt_token_ids", request.prompt_token_ids, vocab_size)
     check_token_ids("prior_output_token_ids", request.prior_output_token_ids, vocab_size)
     check_token_ids("stopping.stop_token_ids", request.stopping.stop_token_ids, vocab_size)
-    stopping = _stopping(request, limits)
-    _check_prior(len(request.prior_output_token_ids), stopping.max_tokens)
     return RequestSpec(
         request_id=RequestId(request.request_id),
         prompt_token_ids=tuple(request.prompt_token_ids),
         prior_output_token_ids=tuple(request.prior_output_token_ids),
-        sampling=_sampling(request.sampling, limits.info.default_sampling),
+        sampling=sampling_of(request, limits.info),
         stopping=stopping,
         output_index=request.output_index,
         priority=request.priority,
         timeout_s=timeout_s,
+        logprobs=logprobs_of(request.output, vocab_size),
+        cache_salt=request.cache_salt,
     )
 
 
@@ -73,23 +80,8 @@ def _check_names(request: generate_pb2.GenerateRequest, limits: EngineLimits) ->
         )
     if request.stopping.stop:
         raise InvalidRequest("stop strings are not the engine's", field="stopping.stop")
-
-
-def _sampling(given: sampling_pb2.SamplingParams, default: SamplingParams) -> SamplingParams:
-    def chosen(name: str) -> float:
-        value: float = getattr(given if given.HasField(name) else default, name)  # type: ignore[arg-type] # HasField wants literals
-        return value
-
-    sampling = SamplingParams(
-        temperature=chosen("temperature"),
-        top_k=int(chosen("top_k")),
-        top_p=chosen("top_p"),
-        min_p=chosen("min_p"),
-        seed=given.seed,
-    )
-    if not sampling.is_greedy and not given.HasField("seed"):
-        raise InvalidRequest("random sampling needs a seed", field="sampling.seed")
-    return sampling
+    if request.sampling.bad_words:
+        raise InvalidRequest("words are not the engine's", field="sampling.bad_words")
 
 
 def _stopping(request: generate_pb2.GenerateRequest, limits: EngineLimits) -> StoppingParams:
@@ -100,6 +92,7 @@ def _stopping(request: generate_pb2.GenerateRequest, limits: EngineLimits) -> St
         min_tokens=given.min_tokens,
         eos_token_ids=eos,
         stop_token_ids=tuple(given.stop_token_ids),
+        time_limit_s=given.time_limit_ms / 1e3 if given.HasField("time_limit_ms") else None,
     )
 
 

@@ -4,12 +4,15 @@ import secrets
 from collections.abc import Iterable
 from typing import TypeAlias
 
+from google.protobuf.message import Message
+
 from gateway.message_fields import set_fields
 from gateway.values import (
     ChatMessage,
     ChatPrompt,
     Finished,
     GenerationRequest,
+    LogprobsWanted,
     Options,
     Prompt,
     Started,
@@ -31,7 +34,7 @@ from steeple.common.v1 import (
 )
 from steeple.inference.v1 import chat_pb2, events_pb2, generate_pb2
 from steeple_rpc.errors import InvalidRequest, Unsupported
-from steeple_rpc.limits import check_request
+from steeple_rpc.parameters import check_request
 
 Generating: TypeAlias = generate_pb2.GenerateRequest | generate_pb2.GenerateStreamRequest
 Chatting: TypeAlias = chat_pb2.ChatRequest | chat_pb2.ChatStreamRequest
@@ -92,8 +95,9 @@ def _request(message: Generating | Chatting, prompt: Prompt) -> GenerationReques
         request_id=message.request_id if message.HasField("request_id") else secrets.token_hex(16),
         model=message.model,
         prompt=prompt,
-        sampling=_with_seed(set_fields(message.sampling)),
-        stopping={k: v for k, v in set_fields(stopping).items() if k != "stop"},
+        sampling=_with_seed(_without(message.sampling, "bad_words")),
+        stopping=_without(stopping, "stop"),
+        bad_words=tuple(message.sampling.bad_words),
         stop=tuple(stopping.stop),
         max_tokens=stopping.max_tokens if stopping.HasField("max_tokens") else None,
         min_tokens=stopping.min_tokens,
@@ -101,8 +105,21 @@ def _request(message: Generating | Chatting, prompt: Prompt) -> GenerationReques
         skip_special_tokens=skips if message.output.HasField("skip_special_tokens") else True,
         include_stop_in_output=stopping.include_stop_in_output,
         token_details=message.output.token_details,
+        logprobs=_logprobs(message.output),
         priority=message.priority,
+        cache_salt=message.cache_salt if message.HasField("cache_salt") else None,
     )
+
+
+def _without(message: Message, name: str) -> dict[str, object]:
+    """What is set in a message but for the one field that is text and none of the engine's."""
+    return {field: value for field, value in set_fields(message).items() if field != name}
+
+
+def _logprobs(output: sampling_pb2.OutputParams) -> LogprobsWanted | None:
+    if not output.HasField("logprobs") and not output.logprob_token_ids:
+        return None
+    return LogprobsWanted(num_top=output.logprobs, token_ids=tuple(output.logprob_token_ids))
 
 
 def _with_seed(sampling: dict[str, object]) -> Options:
@@ -153,7 +170,19 @@ def delta_message(event: TextDelta) -> events_pb2.TextDelta:
 
 def token_messages(tokens: tuple[Token, ...]) -> list[tokens_pb2.TokenDetail]:
     """Tokens on the wire."""
-    return [tokens_pb2.TokenDetail(id=token.token_id, text=token.text) for token in tokens]
+    return [
+        tokens_pb2.TokenDetail(
+            id=token.token_id,
+            text=token.text,
+            logprob=token.logprob,
+            rank=token.rank,
+            top=[
+                tokens_pb2.TokenLogprob(id=other.token_id, text=other.text, logprob=other.logprob)
+                for other in token.top
+            ],
+        )
+        for token in tokens
+    ]
 
 
 def finish_reason_number(event: Finished) -> finish_reason_pb2.FinishReason.ValueType:

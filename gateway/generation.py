@@ -24,6 +24,7 @@ class Generation:
         prompt: its ids.
         model: served name.
         timeout_s: what is left of the caller's patience.
+        bad_word_ids: every way to write the request's bad words.
         grace_s: what a reader that is out of time gets before its task is cancelled.
     """
 
@@ -34,9 +35,11 @@ class Generation:
         model: str,
         timeout_s: float,
         *,
+        bad_word_ids: tuple[tuple[int, ...], ...] = (),
         grace_s: float = GRACE_S,
     ) -> None:
         self._request = request
+        self._bad_word_ids = bad_word_ids
         self._prompt = prompt
         self.model = model
         self.engine_request_id = f"{uuid.uuid4()}/0#1"
@@ -89,7 +92,7 @@ class Generation:
             # Not before: a session without tokens expires, and requests queue for long.
             if self._session is None:
                 self._session = detokenizer.open(self._session_options(), outbox)
-            is_wanted = outbox.put(update, _SIGNAL_BYTES)
+            is_wanted = outbox.put(update, _SIGNAL_BYTES * _num_told(update))
             if is_wanted:
                 self._push(self._session, update)
                 has_ended = update.finish_reason is not None
@@ -113,7 +116,7 @@ class Generation:
         if update.stop_token_id is not None and not self._request.include_stop_in_output:
             token_ids = token_ids[:-1]
         if token_ids or is_last:
-            session.push(position, token_ids, final=is_last)
+            session.push(position, token_ids, final=is_last, aside_ids=_candidates(update))
 
     def engine_request(self) -> EngineRequest:
         """What the first engine is asked for."""
@@ -123,7 +126,10 @@ class Generation:
             prompt_token_ids=self._prompt.token_ids,
             sampling=self._request.sampling,
             stopping=self._request.stopping,
+            bad_word_ids=self._bad_word_ids,
+            logprobs=self._request.logprobs,
             priority=self._request.priority,
+            cache_salt=self._request.cache_salt,
         )
 
     def _session_options(self) -> SessionOptions:
@@ -135,5 +141,15 @@ class Generation:
             min_tokens=request.min_tokens,
             skip_special_tokens=request.skip_special_tokens,
             include_stop_in_output=request.include_stop_in_output,
-            token_texts=request.token_details,
+            token_texts=request.tells_tokens,
         )
+
+
+def _candidates(update: EngineUpdate) -> tuple[int, ...]:
+    """The tokens whose own texts are told beside the output's, each once."""
+    return tuple(dict.fromkeys(i for odds in update.logprobs for i, _ in odds.top))
+
+
+def _num_told(update: EngineUpdate) -> int:
+    """How many things an update tells, itself included: what waits is counted by it."""
+    return 1 + sum(1 + len(odds.top) for odds in update.logprobs)

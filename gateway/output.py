@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gateway.token_details import TokenDetails
 from gateway.upstream_values import EngineUpdate, TextUpdate
 from gateway.values import (
     Event,
@@ -36,6 +37,7 @@ class OutputFold:
     def __init__(self, request: GenerationRequest, prompt: PromptFacts) -> None:
         self._request = request
         self._prompt = prompt
+        self._details = TokenDetails() if request.logprobs is not None else None
         # The start that was told; further ones come from engines that took over.
         self._start: EngineUpdate | None = None
         self._queue_ns = 0
@@ -62,6 +64,8 @@ class OutputFold:
         return events
 
     def _engine_events(self, update: EngineUpdate, now: float) -> list[Event]:
+        if self._details is not None:
+            self._details.expect(update)
         if update.finish_reason is not None:
             self._end = update
         if not update.is_first:
@@ -76,7 +80,7 @@ class OutputFold:
                 request_id=self._request.request_id,
                 model=self._prompt.model,
                 num_prompt_tokens=self._prompt.num_tokens,
-                sampling=update.sampling or {},
+                sampling=self._sampling(update.sampling or {}),
                 stopping=self._stopping(update.stopping or {}),
             )
         ]
@@ -90,6 +94,11 @@ class OutputFold:
         self._started_at = now
         self._queue_ns += start.queue_ns
 
+    def _sampling(self, used: Options) -> Options:
+        """The engine's, and the words of which it knows only the ids."""
+        words = self._request.bad_words
+        return {**used, "bad_words": words} if words else used
+
     def _stopping(self, used: Options) -> Options:
         """The engine's limits, and the stop strings that are not its affair."""
         return {
@@ -101,11 +110,9 @@ class OutputFold:
     def _text_events(self, updates: list[TextUpdate], now: float) -> list[Event]:
         last = updates[-1]
         text = "".join(update.text for update in updates)
-        tokens = tuple(token for update in updates for token in update.tokens)
         withheld = self._withheld_token(last)
         num_tokens = last.num_consumed + (withheld is not None)
-        if withheld is not None and self._request.token_details:
-            tokens += (Token(token_id=withheld, text=""),)
+        tokens = self._tokens(updates, withheld)
         events: list[Event] = []
         if text or tokens or num_tokens > self._num_tokens:
             self._num_tokens = num_tokens
@@ -113,6 +120,17 @@ class OutputFold:
         if last.is_final or last.matched_stop is not None:
             events += [self._finished(last), self._usage(now)]
         return events
+
+    def _tokens(self, updates: list[TextUpdate], withheld: int | None) -> tuple[Token, ...]:
+        """The tokens whose text is complete now, with what was asked about them."""
+        tokens = tuple(token for update in updates for token in update.tokens)
+        if withheld is not None and self._request.tells_tokens:
+            tokens += (Token(token_id=withheld, text=""),)
+        if self._details is None:
+            return tokens
+        for update in updates:
+            self._details.know(update)
+        return self._details.of(tokens)
 
     def _withheld_token(self, last: TextUpdate) -> int | None:
         """The end token that counts and has no text in the output.

@@ -9,6 +9,7 @@ call and closes the session.
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
+from gateway import bad_words
 from gateway.admission import Admission
 from gateway.backends import Backends
 from gateway.catalog import EngineState
@@ -18,7 +19,7 @@ from gateway.output import OutputFold, PromptFacts
 from gateway.request_log import RequestStory, logged
 from gateway.request_watch import RequestWatch
 from gateway.takeover import DEFAULT_LIMITS, TakeoverLimits, Takeovers
-from gateway.validation import check_length
+from gateway.validation import check_length, check_vocabulary
 from gateway.values import (
     ChatPrompt,
     EncodedPrompt,
@@ -109,7 +110,13 @@ class Pipeline:
                 arrival=arrival,
                 tokenize_s=self._clock() - arrival,
             )
-            generation = Generation(request, prompt, model, self._left(deadline_s))
+            generation = Generation(
+                request,
+                prompt,
+                model,
+                self._left(deadline_s),
+                bad_word_ids=await self._bad_word_ids(request, model, self._left(deadline_s)),
+            )
             run = self._run_of(generation, deadline_s, story)
             story.know(
                 engine_request_id=generation.engine_request_id,
@@ -157,10 +164,23 @@ class Pipeline:
                 prompt = EncodedPrompt(token_ids=token_ids, tail_start=0)
         prompt = _truncated(prompt, request.truncate_prompt_tokens)
         check_length(len(prompt.token_ids), request, state.facts.max_model_len)
+        check_vocabulary(request, state.facts.vocab_size)
         if isinstance(request.prompt, TokenPrompt):
             # After the length: a million ids would be looked at for nothing.
             check_token_ids(_ids_field(request), prompt.token_ids, state.facts.vocab_size)
         return prompt
+
+    async def _bad_word_ids(
+        self, request: GenerationRequest, model: str, timeout_s: float
+    ) -> tuple[tuple[int, ...], ...]:
+        """Every way to write the words that must not appear: one call, and none without words."""
+        words = request.bad_words
+        if not words:
+            return ()
+        outcomes = await self._backends.tokenizer.encode_each(
+            model, bad_words.spellings(words), timeout_s=timeout_s
+        )
+        return bad_words.sequences(words, outcomes)
 
     def _left(self, deadline_s: float) -> float:
         return max(0.0, deadline_s - self._clock())

@@ -1,8 +1,9 @@
 """What the services behind the gateway tell and are asked, as the gateway's own values. Pure."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from gateway.values import FinishReason, Options, Token
+from gateway.values import FinishReason, LogprobsWanted, Options, Token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +69,27 @@ class EngineRequest:
     prompt_token_ids: tuple[int, ...]
     sampling: Options
     stopping: Options
+    bad_word_ids: tuple[tuple[int, ...], ...] = ()
+    """Sequences that must not appear in the output."""
+    logprobs: LogprobsWanted | None = None
     priority: int = 0
     """Lower goes first."""
     prior_output_token_ids: tuple[int, ...] = ()
     """What earlier engines produced; it counts as output."""
+    cache_salt: str | None = None
+    """None = the shared one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenLogprobs:
+    """Natural log-probabilities at one position, of the raw logits."""
+
+    logprob: float
+    """Of the token produced."""
+    rank: int
+    """1 = no token was likelier."""
+    top: tuple[tuple[int, float], ...] = ()
+    """Other candidates by id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +104,8 @@ class EngineUpdate:
     first_position: int = 0
     """Output tokens before these, prior ones included."""
     token_ids: tuple[int, ...] = ()
+    logprobs: tuple[TokenLogprobs, ...] = ()
+    """One per token where they were asked for; else empty."""
     finish_reason: FinishReason | None = None
     stop_token_id: int | None = None
     prefill_ns: int = 0
@@ -113,5 +133,7 @@ class TextUpdate:
     num_consumed: int
     """Output ids whose text has come completely (cumulative)."""
     tokens: tuple[Token, ...] = ()
+    aside_texts: Mapping[int, str] = field(default_factory=dict)
+    """The own texts of ids that are no output and were asked for, by id."""
     matched_stop: str | None = None
     is_final: bool = False

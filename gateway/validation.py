@@ -1,9 +1,11 @@
 """Pure checks of a public request: the first thing that is wrong is told, with its bounds."""
 
 import re
+from typing import Any
 
 from gateway.values import ChatPrompt, GenerationRequest, Prompt, TextPrompt, TokenPrompt
 from steeple_rpc.errors import InvalidRequest
+from steeple_rpc.limits import check_token_ids, check_token_keys
 
 MAX_REQUEST_ID = 128
 MAX_MESSAGES = 1024
@@ -59,6 +61,21 @@ def check_length(num_prompt_tokens: int, request: GenerationRequest, max_model_l
         )
     _check_room("max_tokens", request.max_tokens or 0, max_model_len - num_prompt_tokens)
     _check_room("min_tokens", request.min_tokens, max_model_len - num_prompt_tokens)
+
+
+# The options' values are of the contract's types.
+def check_vocabulary(request: GenerationRequest, vocab_size: int) -> None:
+    """Refuse parameters that name tokens which the model does not have.
+
+    Raises:
+        InvalidRequest: an id is not below `vocab_size`.
+    """
+    stops: Any = request.stopping.get("stop_token_ids", ())
+    check_token_ids("stopping.stop_token_ids", stops, vocab_size)
+    biases: Any = request.sampling.get("logit_bias", {})
+    check_token_keys("sampling.logit_bias", biases, vocab_size)
+    wanted = request.logprobs.token_ids if request.logprobs is not None else ()
+    check_token_ids("output.logprob_token_ids", wanted, vocab_size)
 
 
 def _check_room(name: str, value: int, room: int) -> None:

@@ -71,6 +71,16 @@ Prompt = TextPrompt | TokenPrompt | ChatPrompt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogprobsWanted:
+    """Which log-probabilities are told beside each output token's own."""
+
+    num_top: int = 0
+    """Of the likeliest tokens so many."""
+    token_ids: tuple[int, ...] = ()
+    """Of exactly these tokens, instead."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationRequest:
     """A request that validation let pass."""
 
@@ -80,6 +90,8 @@ class GenerationRequest:
     prompt: Prompt
     sampling: Options
     stopping: Options
+    bad_words: tuple[str, ...] = ()
+    """As the caller wrote them; the engine gets their ids."""
     stop: tuple[str, ...] = ()
     max_tokens: int | None = None
     min_tokens: int = 0
@@ -87,10 +99,18 @@ class GenerationRequest:
     skip_special_tokens: bool = True
     include_stop_in_output: bool = False
     token_details: bool = False
+    logprobs: LogprobsWanted | None = None
     priority: int = 0
     """Lower goes first."""
     principal: Principal = ANONYMOUS
     """Who asks: its places are counted, and its ids are its own."""
+    cache_salt: str | None = None
+    """Cached prefixes are shared only among requests of one salt; None = the shared one."""
+
+    @property
+    def tells_tokens(self) -> bool:
+        """Whether each output token is told: log-probabilities are told with them."""
+        return self.token_details or self.logprobs is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,11 +123,27 @@ class EncodedPrompt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A token that could have been produced, and how likely it was."""
+
+    token_id: int
+    text: str
+    logprob: float
+    """Natural, of the raw logits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
     """One output token and its own text."""
 
     token_id: int
     text: str
+    logprob: float | None = None
+    """As a candidate's; None where none were asked for."""
+    rank: int | None = None
+    """1 = no token was likelier; with `logprob`."""
+    top: tuple[Candidate, ...] = ()
+    """Best first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

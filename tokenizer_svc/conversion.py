@@ -146,6 +146,7 @@ def _readable_command(message: detokenize_pb2.SessionCommand) -> Command:
                 session=message.session,
                 first_position=message.push.first_position,
                 ids=message.push.ids,
+                aside_ids=message.push.aside_ids,
                 is_final=message.push.final,
             )
         case "close":
@@ -192,4 +193,5 @@ def _progress(session: int, progress: Progress) -> detokenize_pb2.SessionUpdate:
         matched_stop=progress.matched_stop,
         final=progress.is_final,
         tokens=[tokens_pb2.TokenLogprob(id=t.id, text=t.text) for t in progress.tokens],
+        aside_texts=progress.aside_texts,
     )

@@ -6,7 +6,9 @@ message. If the stream breaks, its sessions end TOKENIZER_LOST and a new stream 
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import grpc
@@ -14,7 +16,8 @@ import grpc
 from gateway.upstream_values import SessionOptions, TextUpdate
 from gateway.values import Token
 from steeple.tokenizer.v1 import detokenize_pb2, tokenizer_service_pb2_grpc
-from steeple_rpc.errors import ServiceError, Unavailable
+from steeple.tokenizer.v1.detokenize_pb2 import PushTokens
+from steeple_rpc.errors import EngineFault, ServiceError, Unavailable
 from steeple_rpc.outbox import Outbox
 from steeple_rpc.status import from_proto
 from steeple_rpc.telemetry import logger
@@ -23,6 +26,10 @@ PAUSE_S = 0.5
 # Commands of every session share this outbox; a session's own share is bounded by its engine.
 MAX_COMMAND_BYTES = 64 << 20
 _ITEM_BYTES = 32
+MAX_ASIDE_IDS = 4096
+"""Of one push; the service takes no more."""
+# Where a session's error names one of these, its cause is what the engine produced.
+_ENGINES_FIELDS = frozenset({"ids", "aside_ids", "prior_output_ids", "first_position"})
 
 
 class TextSink(Protocol):
@@ -42,14 +49,49 @@ class Session:
         self._number = number
         self._stream = stream
 
-    def push(self, first_position: int, token_ids: tuple[int, ...], *, final: bool) -> None:
-        """Decode more ids; with `final`, release everything that was held back."""
-        push = detokenize_pb2.PushTokens(first_position=first_position, ids=token_ids, final=final)
+    def push(
+        self,
+        first_position: int,
+        token_ids: tuple[int, ...],
+        *,
+        final: bool,
+        aside_ids: tuple[int, ...] = (),
+    ) -> None:
+        """Decode more ids; with `final`, release everything that was held back.
+
+        Args:
+            first_position: how many ids came before.
+            token_ids: in order.
+            final: no more will come.
+            aside_ids: ids that are no output; their own texts come with the next update at last.
+        """
+        asides = [
+            aside_ids[start : start + MAX_ASIDE_IDS]
+            for start in range(0, len(aside_ids), MAX_ASIDE_IDS)
+        ]
+        # Ahead of the ids: the update that tells these must have the texts.
+        for some in asides[:-1]:
+            self._send(PushTokens(first_position=first_position, aside_ids=some))
+        last = asides[-1] if asides else ()
+        self._send(
+            PushTokens(first_position=first_position, ids=token_ids, final=final, aside_ids=last)
+        )
+
+    def _send(self, push: PushTokens) -> None:
+        self._stream.expect_asides(self._number, push.aside_ids)
         self._stream.command(detokenize_pb2.SessionCommand(session=self._number, push=push))
 
     def close(self) -> None:
         """Forget the session. Idempotent; needed on every path."""
         self._stream.forget(self._number)
+
+
+@dataclass(slots=True)
+class _OpenSession:
+    """Where a session's updates go, and the asides whose texts are still to come, in order."""
+
+    updates: TextSink
+    asides: deque[int] = field(default_factory=deque)
 
 
 class DetokenizeClient:
@@ -75,7 +117,7 @@ class DetokenizeClient:
         self._stub = tokenizer_service_pb2_grpc.TokenizerServiceStub(channel)
         self._clock = clock
         self._numbers = itertools.count(1)
-        self._sessions: dict[int, TextSink] = {}
+        self._sessions: dict[int, _OpenSession] = {}
         self._commands: Outbox[detokenize_pb2.SessionCommand] | None = None
         self._call: grpc.aio.Call | None = None
         self._is_draining = False
@@ -106,7 +148,7 @@ class DetokenizeClient:
         """
         self.check_ready()
         number = next(self._numbers)
-        self._sessions[number] = updates
+        self._sessions[number] = _OpenSession(updates)
         self.command(detokenize_pb2.SessionCommand(session=number, open=_opening(options)))
         return Session(number, self)
 
@@ -117,6 +159,11 @@ class DetokenizeClient:
         if not self._commands.put(command, _ITEM_BYTES + command.ByteSize()) and self._call:
             # The service does not read: its reader may wait in a write, and only this wakes it.
             self._call.cancel()
+
+    def expect_asides(self, number: int, token_ids: Sequence[int]) -> None:
+        """Remember which ids a session's next aside texts belong to."""
+        if number in self._sessions:
+            self._sessions[number].asides.extend(token_ids)
 
     def forget(self, number: int) -> None:
         """Close a session on both sides if it still is open."""
@@ -156,15 +203,16 @@ class DetokenizeClient:
             call.cancel()
 
     def _deliver(self, update: detokenize_pb2.SessionUpdate) -> None:
-        updates = self._sessions.get(update.session)
-        if updates is None:
+        session = self._sessions.get(update.session)
+        if session is None:
             return
+        updates = session.updates
         ended = update.final or update.HasField("matched_stop") or update.HasField("error")
         if ended:
             del self._sessions[update.session]
         if update.HasField("error"):
-            updates.close(from_proto(update.error))
-        elif not updates.put(_text_update(update), _ITEM_BYTES + update.ByteSize()):
+            updates.close(_told(from_proto(update.error)))
+        elif not updates.put(_text_update(update, session.asides), _ITEM_BYTES + update.ByteSize()):
             self.forget(update.session)
         elif ended:
             updates.close()
@@ -173,8 +221,8 @@ class DetokenizeClient:
         self._commands = self._call = None
         sessions, self._sessions = self._sessions, {}
         lost: ServiceError = Unavailable("the tokenizer service was lost", reason="TOKENIZER_LOST")
-        for updates in sessions.values():
-            updates.close(lost)
+        for session in sessions.values():
+            session.updates.close(lost)
 
 
 async def _requests(
@@ -205,11 +253,20 @@ def _opening(options: SessionOptions) -> detokenize_pb2.OpenSession:
     )
 
 
-def _text_update(update: detokenize_pb2.SessionUpdate) -> TextUpdate:
+def _told(error: ServiceError) -> ServiceError:
+    """A session's error as its caller may be told it: ids come from the engine, not from him."""
+    if error.field not in _ENGINES_FIELDS:
+        return error
+    logger().error("engine_output_refused", reason=error.reason, field=error.field)
+    return EngineFault("the engine produced what is no output of the model", reason="BAD_ENGINE")
+
+
+def _text_update(update: detokenize_pb2.SessionUpdate, asides: deque[int]) -> TextUpdate:
     return TextUpdate(
         text=update.text,
         num_consumed=update.ids_consumed,
         tokens=tuple(Token(token_id=token.id, text=token.text) for token in update.tokens),
+        aside_texts={asides.popleft(): text for text in update.aside_texts},
         matched_stop=update.matched_stop if update.HasField("matched_stop") else None,
         is_final=update.final,
     )

@@ -7,11 +7,11 @@ import grpc
 
 from gateway.clients.calls import correlation, stream, unary
 from gateway.message_fields import set_fields
-from gateway.upstream_values import EngineFacts, EngineRequest, EngineUpdate
-from gateway.values import FinishReason
-from steeple.common.v1 import finish_reason_pb2, sampling_pb2
+from gateway.upstream_values import EngineFacts, EngineRequest, EngineUpdate, TokenLogprobs
+from gateway.values import FinishReason, LogprobsWanted
+from steeple.common.v1 import finish_reason_pb2, sampling_pb2, tokens_pb2
 from steeple.engine.v1 import engine_service_pb2_grpc, generate_pb2, info_pb2
-from steeple_rpc.errors import ServiceError
+from steeple_rpc.errors import EngineFault, ServiceError
 
 LOST = "ENGINE_LOST"
 CALL_TIMEOUT_S = 5.0
@@ -45,7 +45,10 @@ class EngineClient:
             prior_output_token_ids=request.prior_output_token_ids,
             sampling=sampling_pb2.SamplingParams(**request.sampling),  # type: ignore[arg-type] # by name
             stopping=sampling_pb2.StoppingParams(**request.stopping),  # type: ignore[arg-type] # by name
+            output=_output(request.logprobs),
             priority=request.priority,
+            cache_salt=request.cache_salt,
+            bad_word_ids=[tokens_pb2.TokenIds(ids=ids) for ids in request.bad_word_ids],
         )
         call = self._stub.Generate(message, timeout=timeout_s, metadata=correlation())
         try:
@@ -56,6 +59,12 @@ class EngineClient:
             # The caller's contract has no ids of the engine's; the rest of it is the same.
             error.field = "prompt" if error.field == "prompt_token_ids" else error.field
             raise
+
+
+def _output(wanted: LogprobsWanted | None) -> sampling_pb2.OutputParams | None:
+    if wanted is None:
+        return None
+    return sampling_pb2.OutputParams(logprobs=wanted.num_top, logprob_token_ids=wanted.token_ids)
 
 
 def _facts(info: info_pb2.GetEngineInfoResponse) -> EngineFacts:
@@ -93,11 +102,19 @@ def _update(response: generate_pb2.GenerateResponse) -> EngineUpdate:
         queue_ns=started.queue_ns if started else 0,
         first_position=response.delta.first_position,
         token_ids=tuple(response.delta.token_ids),
+        logprobs=tuple(map(_logprobs, response.delta.logprobs)),
         finish_reason=_reason(finished.finish_reason) if finished else None,
         stop_token_id=response.finished.stop_token_id if has_stop else None,
         prefill_ns=response.finished.prefill_ns,
         decode_ns=response.finished.decode_ns,
     )
+
+
+def _logprobs(position: generate_pb2.TokenLogprobs) -> TokenLogprobs:
+    if len(position.top_token_ids) != len(position.top_logprobs):
+        raise EngineFault("the engine told candidates and no odds", reason="BAD_ENGINE")
+    top = zip(position.top_token_ids, position.top_logprobs, strict=True)
+    return TokenLogprobs(logprob=position.logprob, rank=position.rank, top=tuple(top))
 
 
 def _reason(number: finish_reason_pb2.FinishReason.ValueType) -> FinishReason:

@@ -152,12 +152,21 @@ class FakeSession:
     stop_at: int | None = None
     answers: bool = True
     pushes: list[tuple[int, tuple[int, ...], bool]] = field(default_factory=list)
+    asides: list[tuple[int, ...]] = field(default_factory=list)
     num_received: int = 0
     is_closed: bool = False
     is_over: bool = False
 
-    def push(self, first_position: int, token_ids: tuple[int, ...], *, final: bool) -> None:
+    def push(
+        self,
+        first_position: int,
+        token_ids: tuple[int, ...],
+        *,
+        final: bool,
+        aside_ids: tuple[int, ...] = (),
+    ) -> None:
         self.pushes.append((first_position, token_ids, final))
+        self.asides.append(aside_ids)
         if self.is_over or not self.answers:
             return
         if first_position != self.num_received:
@@ -170,6 +179,7 @@ class FakeSession:
             text="".join(f"<{i}>" for i in told),
             num_consumed=self.num_received,
             tokens=tuple(Token(token_id=i, text=f"<{i}>") for i in told if self._wants_tokens),
+            aside_texts={i: f"({i})" for i in aside_ids},
             matched_stop="STOP" if matched else None,
             is_final=final,
         )

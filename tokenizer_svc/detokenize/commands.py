@@ -31,12 +31,14 @@ class Push:
     session: int
     first_position: int
     ids: Sequence[int]
+    aside_ids: Sequence[int] = ()
+    """Ids that are no output; their own texts are wanted."""
     is_final: bool = False
 
     @property
     def num_steps(self) -> int:
         """How much work it is: some microseconds each."""
-        return len(self.ids)
+        return len(self.ids) + len(self.aside_ids)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from steeple_rpc.errors import InvalidRequest
+from steeple_rpc.limits import check_count
 from tokenizer_svc.detokenize.detokenizer import AnswerDecoder, Detokenizer
-from tokenizer_svc.detokenize.session_values import Progress, SessionOptions, TokenText
+from tokenizer_svc.detokenize.session_values import (
+    MAX_ASIDE_IDS,
+    Progress,
+    SessionOptions,
+    TokenText,
+)
 from tokenizer_svc.detokenize.stop_strings import Released, StopMatcher
 
 
@@ -56,6 +62,7 @@ class Session:
         )
         self._matcher = StopMatcher(options.stops) if options.stops else None
         self._matched_stop: str | None = None
+        self._asides: list[str] = []
         self._num_received = 0
         self._num_consumed = 0
         self._unconsumed: deque[int] = deque()
@@ -72,19 +79,28 @@ class Session:
             return None
         return Progress(text="", ids_consumed=self._num_consumed, matched_stop=self._matched_stop)
 
-    def push(self, ids: Sequence[int], *, first_position: int, is_final: bool) -> Progress | None:
+    def push(
+        self,
+        ids: Sequence[int],
+        *,
+        first_position: int,
+        is_final: bool,
+        aside_ids: Sequence[int] = (),
+    ) -> Progress | None:
         """Take new output ids; None if there is nothing to tell yet.
 
         Args:
             ids: in order.
             first_position: how many ids came before, prior ones included.
             is_final: no more will come: release everything.
+            aside_ids: ids that are no output; their own texts are told with the next progress.
 
         Raises:
             InvalidRequest: ids are missing or doubled, or one is out of range.
         """
         self._check_position(first_position)
         self._detokenizer.vocabulary.check_ids(ids, field="ids")
+        self._take_asides(aside_ids)
         text = self._take(ids)
         if is_final and self._matched_stop is None:
             text += self._finish()
@@ -98,7 +114,17 @@ class Session:
             matched_stop=self._matched_stop,
             is_final=is_final,
             tokens=tokens,
+            aside_texts=self._asides_now(),
         )
+
+    def _take_asides(self, ids: Sequence[int]) -> None:
+        check_count("aside_ids", len(ids), MAX_ASIDE_IDS)
+        self._detokenizer.vocabulary.check_ids(ids, field="aside_ids")
+        self._asides += map(self._detokenizer.token_text, ids)
+
+    def _asides_now(self) -> tuple[str, ...]:
+        asides, self._asides = tuple(self._asides), []
+        return asides
 
     def _check_position(self, first_position: int) -> None:
         if first_position != self._num_received:

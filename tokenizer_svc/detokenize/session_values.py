@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
-from steeple_rpc.errors import InvalidRequest
-from steeple_rpc.limits import MAX_STOP_BYTES, MAX_STOPS, check_count
+from steeple_rpc.limits import check_count, check_text
+from steeple_rpc.parameters import MAX_STOP_BYTES, MAX_STOPS
+
+MAX_ASIDE_IDS = 4096
+"""Of one push."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,13 +24,7 @@ class SessionOptions:
     def __post_init__(self) -> None:
         check_count("stop", len(self.stops), MAX_STOPS)
         for place, stop in enumerate(self.stops):
-            size = len(stop.encode())
-            if not 0 < size <= MAX_STOP_BYTES:
-                raise InvalidRequest(
-                    f"the stop string has {size} bytes; from 1 to {MAX_STOP_BYTES} are allowed",
-                    reason="OUT_OF_RANGE",
-                    field=f"stop[{place}]",
-                )
+            check_text(f"stop[{place}]", stop, MAX_STOP_BYTES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +49,8 @@ class Progress:
     """Answers a final push; the session is over."""
     tokens: tuple[TokenText, ...] = ()
     """The ids that this progress consumed, where asked for."""
+    aside_texts: tuple[str, ...] = ()
+    """The own texts of the aside ids pushed since the last progress, in order."""
 
     @property
     def is_over(self) -> bool:

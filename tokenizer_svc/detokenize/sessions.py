@@ -151,7 +151,10 @@ class SessionTable:
         entry.last_push = now
         self._open.move_to_end(command.session)
         progress = entry.session.push(
-            command.ids, first_position=command.first_position, is_final=command.is_final
+            command.ids,
+            first_position=command.first_position,
+            is_final=command.is_final,
+            aside_ids=command.aside_ids,
         )
         return self._unless_over(command.session, progress)
 

@@ -105,4 +105,5 @@ def _size_bytes(update: Update) -> int:
     if not isinstance(update.outcome, Progress):
         return _UPDATE_BYTES + len(update.outcome.message.encode())
     tokens = sum(_TOKEN_BYTES + len(token.text.encode()) for token in update.outcome.tokens)
-    return _UPDATE_BYTES + len(update.outcome.text.encode()) + tokens
+    asides = sum(_TOKEN_BYTES + len(text.encode()) for text in update.outcome.aside_texts)
+    return _UPDATE_BYTES + len(update.outcome.text.encode()) + tokens + asides

@@ -1,13 +1,16 @@
 """What the engine tells on the wire: the geometry of every policy, and what the cache spared."""
 
+from dataclasses import replace
+
 import pytest
 from google.protobuf.json_format import MessageToDict
 
-from engine_svc.convert import to_response
+from engine_svc.convert import sampling_message, to_response
 from engine_svc.convert_geometry import geometry_message
 from engine_svc.core.batching import BatchingOptions, Join, OverLimit, PauseOrder, WarmupShape
 from engine_svc.core.messages import EngineInfo
-from engine_svc.core.outputs import RequestOutput
+from engine_svc.core.outputs import RequestOutput, TokenLogprobs
+from engine_svc.core.params import LengthPenalty, SamplingParams
 from engine_svc.core.scheduler.registry import SCHEDULERS
 from tests.support.engine_infos import engine_info
 from tests.support.requests import request_spec
@@ -81,6 +84,67 @@ def test_cached_prompt_tokens_are_told_with_the_start(num_cached: int) -> None:
     spec = request_spec("a", 70)
     output = RequestOutput(request_id=spec.request_id, is_first=True, num_cached_tokens=num_cached)
     assert to_response(spec, [output]).started.cached_prompt_tokens == num_cached
+
+
+def test_all_that_is_used_is_told() -> None:
+    """But the bad words: the engine knows only their ids."""
+    sampling = SamplingParams(
+        temperature=0.5,
+        top_k=4,
+        top_p=0.5,
+        min_p=0.25,
+        typical_p=0.75,
+        seed=7,
+        repetition_penalty=1.5,
+        presence_penalty=-0.5,
+        frequency_penalty=0.25,
+        length_penalty=LengthPenalty(start_index=3, decay_factor=1.5),
+        logit_bias=((2, -100.0), (9, 1.5)),
+        bad_word_ids=((5,),),
+    )
+    message = sampling_message(sampling)
+    assert MessageToDict(message, preserving_proto_field_name=True) == {
+        "temperature": 0.5,
+        "top_k": 4,
+        "top_p": 0.5,
+        "min_p": 0.25,
+        "typical_p": 0.75,
+        "seed": "7",
+        "repetition_penalty": 1.5,
+        "presence_penalty": -0.5,
+        "frequency_penalty": 0.25,
+        "length_penalty": {"start_index": 3, "decay_factor": 1.5},
+        "logit_bias": {"2": -100.0, "9": 1.5},
+    }
+
+
+@pytest.mark.parametrize("limit_ms", [1, 1500, (1 << 32) - 1])
+def test_a_time_limit_is_told_as_it_was_given(limit_ms: int) -> None:
+    spec = request_spec("a")
+    stopping = replace(spec.stopping, time_limit_s=limit_ms / 1e3)
+    output = RequestOutput(request_id=spec.request_id, is_first=True)
+    told = to_response(replace(spec, stopping=stopping), [output]).started.stopping
+    assert told.time_limit_ms == limit_ms
+    assert not to_response(spec, [output]).started.stopping.HasField("time_limit_ms")
+
+
+def test_log_probabilities_stay_with_their_tokens() -> None:
+    """What gathered is one message; the order of both is the same."""
+    spec = request_spec("a")
+    first, second = (
+        RequestOutput(
+            request_id=spec.request_id,
+            first_position=at,
+            token_ids=(5 + at,),
+            logprobs=(TokenLogprobs(logprob=-0.5 - at, rank=1 + at, top=((9, -0.25), (5, -4.0))),),
+        )
+        for at in range(2)
+    )
+    delta = to_response(spec, [first, second]).delta
+    assert list(delta.token_ids) == [5, 6]
+    assert [(odds.logprob, odds.rank) for odds in delta.logprobs] == [(-0.5, 1), (-1.5, 2)]
+    assert list(delta.logprobs[1].top_token_ids) == [9, 5]
+    assert list(delta.logprobs[1].top_logprobs) == [-0.25, -4.0]
 
 
 def test_the_largest_volume_fits_the_wire() -> None:

@@ -9,14 +9,14 @@ from typing import Any
 import grpc
 import pytest
 
-from gateway.clients.detokenizer import DetokenizeClient
+from gateway.clients.detokenizer import MAX_ASIDE_IDS, DetokenizeClient
 from gateway.upstream_values import SessionOptions, TextUpdate
 from gateway.values import Token
 from steeple.tokenizer.v1 import detokenize_pb2, tokenizer_service_pb2_grpc
 from steeple_rpc import status
 from steeple_rpc.channel import open_channel
 from steeple_rpc.context import Context
-from steeple_rpc.errors import InvalidRequest, ServiceError, Unavailable
+from steeple_rpc.errors import EngineFault, InvalidRequest, ServiceError, Unavailable
 from steeple_rpc.outbox import Outbox
 from tests.support.servers import serving
 
@@ -157,12 +157,55 @@ async def test_a_session_that_failed_ends_with_the_services_error(harness: Harne
     box = outbox()
     harness.client.open(OPTIONS, box)
     number = (await harness.service.command()).session
-    wrong = InvalidRequest("id 9 is out of range", reason="TOKEN_OUT_OF_RANGE", field="ids")
+    wrong = InvalidRequest(
+        "id 9 is too large", reason="TOKEN_OUT_OF_RANGE", field="prompt_tail_ids"
+    )
     harness.service.send(number, error=status.to_proto(wrong))
     error = await end(box)
     assert isinstance(error, InvalidRequest)
     assert vars(error) == vars(wrong)
     assert harness.client._sessions == {}
+
+
+@pytest.mark.parametrize("field", ["ids", "aside_ids", "prior_output_ids", "first_position"])
+async def test_output_that_cannot_be_decoded_is_the_engines_fault(
+    harness: Harness, field: str
+) -> None:
+    """The caller sent none of it: his request is not what is wrong."""
+    box = outbox()
+    harness.client.open(OPTIONS, box)
+    number = (await harness.service.command()).session
+    wrong = InvalidRequest("id 9 is out of range", reason="TOKEN_OUT_OF_RANGE", field=field)
+    harness.service.send(number, error=status.to_proto(wrong))
+    error = await end(box)
+    assert isinstance(error, EngineFault)
+    assert (error.reason, error.field) == ("BAD_ENGINE", "")
+
+
+async def test_aside_texts_find_their_ids_however_late_they_come(harness: Harness) -> None:
+    box = outbox()
+    session = harness.client.open(OPTIONS, box)
+    number = (await harness.service.command()).session
+    session.push(0, (5,), final=False, aside_ids=(7, 8))
+    session.push(1, (6,), final=False, aside_ids=(8, 9))
+    pushes = [(await harness.service.command()).push for _ in range(2)]
+    assert [list(push.aside_ids) for push in pushes] == [[7, 8], [8, 9]]
+    harness.service.send(number, text="ab", ids_consumed=2, aside_texts=["g", "h"])
+    harness.service.send(number, final=True, aside_texts=["h", "i"])
+    told = await rest(box)
+    assert [update.aside_texts for update in told] == [{7: "g", 8: "h"}, {8: "h", 9: "i"}]
+
+
+async def test_more_asides_than_a_push_may_have_go_ahead_of_the_ids(harness: Harness) -> None:
+    """The update that tells the ids has all texts."""
+    session = harness.client.open(OPTIONS, outbox())
+    await harness.service.command()
+    session.push(3, (5,), final=True, aside_ids=tuple(range(MAX_ASIDE_IDS + 1)))
+    ahead, last = [(await harness.service.command()).push for _ in range(2)]
+    assert (list(ahead.ids), ahead.final, len(ahead.aside_ids)) == ([], False, MAX_ASIDE_IDS)
+    assert (list(last.ids), last.final) == ([5], True)
+    assert list(last.aside_ids) == [MAX_ASIDE_IDS]
+    assert ahead.first_position == last.first_position == 3
 
 
 async def test_closing_is_told_once_and_only_while_open(harness: Harness) -> None:

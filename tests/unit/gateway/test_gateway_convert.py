@@ -6,9 +6,11 @@ import pytest
 
 from gateway import convert
 from gateway.values import (
+    Candidate,
     ChatPrompt,
     Finished,
     FinishReason,
+    LogprobsWanted,
     Started,
     TextDelta,
     TextPrompt,
@@ -89,6 +91,47 @@ def test_every_option_arrives() -> None:
         "stop_token_ids",
         "include_stop_in_output",
     }
+
+
+def test_parameters_travel_as_values_of_our_own() -> None:
+    """Nothing that changes with the message, or keeps it alive; words are not the engine's."""
+    message = generate_pb2.GenerateRequest(text="x", cache_salt="s")
+    message.sampling.seed = 1
+    message.sampling.length_penalty.decay_factor = 2.0
+    message.sampling.logit_bias[5] = -1.0
+    message.sampling.bad_words.append("fox")
+    message.stopping.stop_token_ids.append(9)
+    request = convert.from_generate(message)
+    message.Clear()
+    assert request.sampling == {
+        "seed": 1,
+        "length_penalty": {"decay_factor": 2.0},
+        "logit_bias": {5: -1.0},
+    }
+    assert request.stopping == {"stop_token_ids": (9,)}
+    assert (request.bad_words, request.cache_salt) == (("fox",), "s")
+
+
+def test_log_probabilities_imply_that_tokens_are_told() -> None:
+    message = generate_pb2.GenerateRequest(text="x")
+    assert not convert.from_generate(message).tells_tokens
+    message.output.logprobs = 0
+    assert convert.from_generate(message).logprobs == LogprobsWanted()
+    assert convert.from_generate(message).tells_tokens
+    message.output.ClearField("logprobs")
+    message.output.logprob_token_ids.extend([3, 1])
+    assert convert.from_generate(message).logprobs == LogprobsWanted(token_ids=(3, 1))
+
+
+def test_a_tokens_odds_arrive_on_the_wire() -> None:
+    top = (Candidate(token_id=9, text="i", logprob=-0.5),)
+    plain = Token(token_id=5, text="a")
+    told = Token(token_id=5, text="a", logprob=-1.5, rank=2, top=top)
+    without, message = convert.token_messages((plain, told))
+    assert not without.HasField("logprob")
+    assert not without.HasField("rank")
+    assert (message.logprob, message.rank) == (-1.5, 2)
+    assert [(other.id, other.text, other.logprob) for other in message.top] == [(9, "i", -0.5)]
 
 
 def test_an_empty_id_is_the_callers_own_and_wrong() -> None:

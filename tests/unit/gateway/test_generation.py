@@ -12,8 +12,8 @@ from gateway.engine_run import EngineRun
 from gateway.generation import Generation
 from gateway.output import Signal
 from gateway.takeover import TakeoverLimits, Takeovers
-from gateway.upstream_values import EngineUpdate, TextUpdate
-from gateway.values import EncodedPrompt, FinishReason
+from gateway.upstream_values import EngineUpdate, TextUpdate, TokenLogprobs
+from gateway.values import EncodedPrompt, FinishReason, LogprobsWanted
 from steeple_rpc.errors import (
     Aborted,
     DeadlineExpired,
@@ -114,6 +114,21 @@ async def test_the_engine_gets_ids_and_no_stop_strings() -> None:
     (session,) = detokenizer.sessions
     assert session.options.prompt_tail_ids == (11, 12)
     assert (session.options.stop, session.options.min_tokens) == (("x",), 2)
+
+
+async def test_candidates_are_decoded_beside_the_output_each_once() -> None:
+    """Their texts come with the token's own: never a call per token."""
+    odds = TokenLogprobs(logprob=-1.0, rank=1, top=((8, -1.0), (9, -2.0)))
+    last = TokenLogprobs(logprob=-1.0, rank=1, top=((9, -1.0), (8, -2.0)))
+    engine = FakeEngine(
+        [first(), tokens(0, 5, 6, logprobs=(odds, odds)), ended(2, 7, logprobs=(last,))]
+    )
+    detokenizer = FakeDetokenizer()
+    await all_of(signals(engine, detokenizer, logprobs=LogprobsWanted(num_top=2)))
+    (session,) = detokenizer.sessions
+    assert session.asides == [(8, 9), (9, 8)]
+    assert session.options.token_texts
+    assert engine.requests[0].logprobs == LogprobsWanted(num_top=2)
 
 
 async def test_the_engines_id_of_a_request_is_new_each_time() -> None:

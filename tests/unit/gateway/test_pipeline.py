@@ -16,6 +16,7 @@ from gateway.values import (
     Event,
     Finished,
     FinishReason,
+    LogprobsWanted,
     Started,
     TextDelta,
     TextPrompt,
@@ -372,3 +373,36 @@ async def test_a_fault_of_ours_is_told_as_one() -> None:
     with structlog.testing.capture_logs() as logs, pytest.raises(ZeroDivisionError):
         await harness.events()
     assert finished_line(logs)["error"] == "INTERNAL"
+
+
+async def test_bad_words_reach_the_engine_as_ids_and_the_caller_as_words() -> None:
+    """One call encodes all of them; without words there is none."""
+    engine = FakeEngine([first(), ended(0, 5)])
+    harness = Harness(engine)
+    events = await harness.events(bad_words=("ab",))
+    assert harness.engines[0].requests[0].bad_word_ids == ((97, 98), (32, 97, 98))
+    assert [len(batch) for batch in harness.backends.tokenizer.batches] == [4]
+    started = next(event for event in events if isinstance(event, Started))
+    assert started.sampling["bad_words"] == ("ab",)
+    await harness.events()
+    assert harness.engines[0].requests[1].bad_word_ids == ()
+    assert len(harness.backends.tokenizer.batches) == 1
+
+
+@pytest.mark.parametrize(
+    ("request_fields", "field"),
+    [
+        ({"stopping": {"stop_token_ids": (1, 1000)}}, "stopping.stop_token_ids[1]"),
+        ({"sampling": {"seed": 1, "logit_bias": {1000: 1.0}}}, "sampling.logit_bias"),
+        ({"logprobs": LogprobsWanted(token_ids=(1000,))}, "output.logprob_token_ids[0]"),
+    ],
+)
+async def test_tokens_that_the_model_does_not_have_are_refused_by_name(
+    request_fields: dict[str, Any], field: str
+) -> None:
+    """Before the engine is asked; it checks again."""
+    harness = Harness(FakeEngine([first(), ended(0, 5)]))
+    with pytest.raises(InvalidRequest) as caught:
+        await harness.events(**request_fields)
+    assert (caught.value.field, caught.value.reason) == (field, "TOKEN_OUT_OF_RANGE")
+    assert harness.engines[0].requests == []

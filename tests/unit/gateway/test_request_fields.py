@@ -43,14 +43,15 @@ SAMPLING = {
     "sampling.top_k": How.BOUNDED,
     "sampling.top_p": How.BOUNDED,
     "sampling.min_p": How.BOUNDED,
-    "sampling.typical_p": How.REFUSED,
+    "sampling.typical_p": How.BOUNDED,
     "sampling.seed": How.ANY,
-    "sampling.repetition_penalty": How.REFUSED,
-    "sampling.presence_penalty": How.REFUSED,
-    "sampling.frequency_penalty": How.REFUSED,
-    "sampling.length_penalty": How.REFUSED,
-    "sampling.logit_bias": How.REFUSED,
-    "sampling.bad_words": How.REFUSED,
+    "sampling.repetition_penalty": How.BOUNDED,
+    "sampling.presence_penalty": How.BOUNDED,
+    "sampling.frequency_penalty": How.BOUNDED,
+    "sampling.length_penalty.start_index": How.BOUNDED,
+    "sampling.length_penalty.decay_factor": How.BOUNDED,
+    "sampling.logit_bias": How.BOUNDED,
+    "sampling.bad_words": How.BOUNDED,
 }
 STOPPING = {
     "stopping.max_tokens": How.BOUNDED,
@@ -59,7 +60,7 @@ STOPPING = {
     "stopping.stop_token_ids": How.BOUNDED,
     "stopping.ignore_eos": How.ANY,
     "stopping.include_stop_in_output": How.ANY,
-    "stopping.time_limit_ms": How.REFUSED,
+    "stopping.time_limit_ms": How.BOUNDED,
 }
 OUTPUT = {
     "output.n": How.REFUSED,
@@ -67,9 +68,9 @@ OUTPUT = {
     "output.beam_width": How.REFUSED,
     "output.skip_special_tokens": How.ANY,
     "output.token_details": How.ANY,
-    "output.logprobs": How.REFUSED,
+    "output.logprobs": How.BOUNDED,
     "output.prompt_logprobs": How.REFUSED,
-    "output.logprob_token_ids": How.REFUSED,
+    "output.logprob_token_ids": How.BOUNDED,
 }
 GENERATING = {
     **SAMPLING,
@@ -81,7 +82,7 @@ GENERATING = {
     "priority": How.BOUNDED,
     "adapter": How.REFUSED,
     "truncate_prompt_tokens": How.BOUNDED,
-    "cache_salt": How.REFUSED,
+    "cache_salt": How.BOUNDED,
 }
 GENERATE = {
     **GENERATING,
@@ -217,7 +218,16 @@ def break_field(request: Any, path: str) -> None:
         "sampling.top_k": 1 << 30,
         "sampling.top_p": 0.0,
         "sampling.min_p": 2.0,
+        "sampling.typical_p": 0.0,
+        "sampling.repetition_penalty": 0.0,
+        "sampling.presence_penalty": 2.5,
+        "sampling.frequency_penalty": -2.5,
+        "sampling.length_penalty.start_index": 1_000_001,
+        "sampling.length_penalty.decay_factor": 0.5,
         "stopping.max_tokens": 0,
+        "stopping.time_limit_ms": 0,
+        "output.logprobs": 21,
+        "cache_salt": "",
         "request_id": "no blanks",
         "priority": 1001,
         "truncate_prompt_tokens": 0,
@@ -229,17 +239,23 @@ def break_field(request: Any, path: str) -> None:
         "messages": (1025, {"role": common_chat_pb2.ROLE_USER}),
         "messages.parts": (65, {"text": "x"}),
     }
+    lists: dict[str, list[Any]] = {
+        "stopping.stop": [""],
+        "stopping.stop_token_ids": [1] * 65,
+        "sampling.bad_words": [""],
+        "output.logprob_token_ids": [1] * 129,
+    }
     match path:
         case "stopping.min_tokens":
             owner.max_tokens, owner.min_tokens = 1, 2
-        case "stopping.stop":
-            owner.stop.append("")
-        case "stopping.stop_token_ids":
-            owner.stop_token_ids.extend([1] * 65)
+        case "sampling.logit_bias":
+            owner.logit_bias[1] = 101.0
         case "token_ids.ids":
             request.token_ids.SetInParent()
         case "template_args":
             owner.template_args["k"] = "v" * (16 << 10)
+        case _ if path in lists:
+            getattr(owner, name).extend(lists[path])
         case _ if path in many:
             count, given = many[path]
             for _ in range(count):

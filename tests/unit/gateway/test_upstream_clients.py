@@ -3,16 +3,16 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import grpc
 import pytest
 
 from gateway.clients.engine import EngineClient
-from gateway.upstream_values import EngineRequest, EngineUpdate
+from gateway.upstream_values import EngineRequest, EngineUpdate, TokenLogprobs
 from gateway.upstreams import Engine
-from gateway.values import FinishReason
+from gateway.values import FinishReason, LogprobsWanted
 from steeple.common.v1 import finish_reason_pb2, sampling_pb2
 from steeple.engine.v1 import engine_service_pb2_grpc, generate_pb2, info_pb2
 from steeple_rpc.channel import open_channel
@@ -172,6 +172,53 @@ async def test_an_engines_messages_become_updates(engine: EngineClient, engines:
             decode_ns=4,
         ),
     ]
+
+
+async def test_every_parameter_travels(engine: EngineClient, engines: Engines) -> None:
+    request = replace(
+        REQUEST,
+        sampling={
+            "seed": 7,
+            "length_penalty": {"start_index": 1, "decay_factor": 2.0},
+            "logit_bias": {5: -1.0},
+        },
+        bad_word_ids=((5, 6), (7,)),
+        logprobs=LogprobsWanted(token_ids=(3, 1)),
+        cache_salt="s",
+    )
+    async with aclosing(engine.generate(request, PATIENCE_S)) as updates:
+        _ = [update async for update in updates]
+    (got,) = engines.requests
+    assert dict(got.sampling.logit_bias) == {5: -1.0}
+    assert (got.sampling.length_penalty.start_index, got.cache_salt) == (1, "s")
+    assert [list(way.ids) for way in got.bad_word_ids] == [[5, 6], [7]]
+    assert got.output == sampling_pb2.OutputParams(logprobs=0, logprob_token_ids=[3, 1])
+    await updates_of(engine)
+    assert not engines.requests[1].HasField("cache_salt")
+    assert not engines.requests[1].HasField("output")
+
+
+async def test_log_probabilities_come_with_their_tokens(
+    engine: EngineClient, engines: Engines
+) -> None:
+    odds = generate_pb2.TokenLogprobs(
+        logprob=-0.5, rank=2, top_token_ids=[9, 5], top_logprobs=[-0.25, -0.5]
+    )
+    delta = generate_pb2.TokenDelta(token_ids=[5], logprobs=[odds])
+    engines.responses = [generate_pb2.GenerateResponse(delta=delta)]
+    (update,) = await updates_of(engine)
+    assert update.logprobs == (TokenLogprobs(logprob=-0.5, rank=2, top=((9, -0.25), (5, -0.5))),)
+
+
+async def test_candidates_without_odds_are_the_engines_fault(
+    engine: EngineClient, engines: Engines
+) -> None:
+    odds = generate_pb2.TokenLogprobs(logprob=-0.5, rank=2, top_token_ids=[9, 5])
+    delta = generate_pb2.TokenDelta(token_ids=[5], logprobs=[odds])
+    engines.responses = [generate_pb2.GenerateResponse(delta=delta)]
+    with pytest.raises(EngineFault) as caught:
+        await updates_of(engine)
+    assert caught.value.reason == "BAD_ENGINE"
 
 
 async def test_an_end_without_a_stop_token_names_none(

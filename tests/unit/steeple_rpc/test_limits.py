@@ -1,202 +1,21 @@
-"""Every bound of every parameter, and every parameter that is refused for now."""
+"""How a value is held to its bounds."""
 
 import math
-from typing import Any
 
 import pytest
 
-from steeple.common.v1 import sampling_pb2
-from steeple.inference.v1 import chat_pb2, generate_pb2
-from steeple_rpc import limits
-from steeple_rpc.errors import InvalidRequest, ServiceError, Unsupported
-from steeple_rpc.limits import Bounds, check_count, check_request, check_token_ids
+from steeple_rpc.errors import InvalidRequest
+from steeple_rpc.limits import (
+    Bounds,
+    check_count,
+    check_number,
+    check_text,
+    check_token_ids,
+    check_token_keys,
+)
 
-UINT32_MAX = (1 << 32) - 1
-SMALLEST = 2.0**-149
-"""The least number above 0 that travels as a float."""
 INF = math.inf
 NAN = math.nan
-
-GOOD: dict[str, list[Any]] = {
-    "sampling.temperature": [0.0, -0.0, SMALLEST, 1.0, 100.0],
-    "sampling.top_k": [0, 1, 1_000_000],
-    "sampling.top_p": [SMALLEST, 0.5, 1.0],
-    "sampling.min_p": [0.0, 0.5, 1.0],
-    "sampling.seed": [0, 1, (1 << 64) - 1],
-    "sampling.typical_p": [1.0],
-    "sampling.repetition_penalty": [1.0],
-    "sampling.presence_penalty": [0.0, -0.0],
-    "sampling.frequency_penalty": [0.0],
-    "stopping.max_tokens": [1, UINT32_MAX],
-    "stopping.min_tokens": [0, UINT32_MAX],
-    "stopping.stop": [[], ["x"], ["x" * 256], ["é" * 128], ["x"] * 8],
-    "stopping.stop_token_ids": [[], [0, UINT32_MAX], [1] * 64],
-    "stopping.ignore_eos": [False, True],
-    "stopping.include_stop_in_output": [False, True],
-    "output.n": [1],
-    "output.best_of": [1],
-    "output.skip_special_tokens": [False, True],
-    "output.token_details": [False, True],
-    "priority": [-1000, 0, 1000],
-}
-OUT_OF_BOUNDS: dict[str, list[Any]] = {
-    "sampling.temperature": [-SMALLEST, -1.0, 100.1, INF, -INF, NAN],
-    "sampling.top_k": [1_000_001, UINT32_MAX],
-    "sampling.top_p": [0.0, -0.0, -0.5, 1.1, INF, -INF, NAN],
-    "sampling.min_p": [-SMALLEST, 1.1, INF, -INF, NAN],
-    "stopping.max_tokens": [0],
-    "stopping.stop": [[""], ["x" * 257], ["é" * 129], ["x", ""], ["x"] * 9],
-    "stopping.stop_token_ids": [[1] * 65],
-    "priority": [-1001, 1001, (1 << 31) - 1, -(1 << 31)],
-}
-UNBUILT: dict[str, list[Any]] = {
-    "sampling.typical_p": [0.9, 0.0, NAN],
-    "sampling.repetition_penalty": [1.1, 0.0, NAN, INF],
-    "sampling.presence_penalty": [0.1, -2.0, NAN],
-    "sampling.frequency_penalty": [0.1, -INF],
-    "sampling.length_penalty": [
-        sampling_pb2.LengthPenalty(),
-        sampling_pb2.LengthPenalty(start_index=1),
-    ],
-    "sampling.logit_bias": [{1: 0.0}, {1: NAN}],
-    "sampling.bad_words": [[""], ["x"]],
-    "stopping.time_limit_ms": [0, 1],
-    "output.n": [0, 2, UINT32_MAX],
-    "output.best_of": [0, 2, UINT32_MAX],
-    "output.beam_width": [0, 1],
-    "output.logprobs": [0, 20],
-    "output.prompt_logprobs": [0],
-    "output.logprob_token_ids": [[0]],
-    "guided": [
-        sampling_pb2.GuidedParams(),
-        sampling_pb2.GuidedParams(json_object=False),
-        sampling_pb2.GuidedParams(regex="("),
-    ],
-    "adapter": ["", "x"],
-    "cache_salt": ["", "x"],
-}
-KINDS: list[Any] = [
-    generate_pb2.GenerateRequest,
-    generate_pb2.GenerateStreamRequest,
-    chat_pb2.ChatRequest,
-    chat_pb2.ChatStreamRequest,
-]
-
-
-def cases(table: dict[str, list[Any]]) -> list[tuple[str, Any]]:
-    return [(path, value) for path, values in table.items() for value in values]
-
-
-def with_value(path: str, value: Any, kind: type[Any] = generate_pb2.GenerateRequest) -> Any:
-    """A request with this one field set."""
-    *above, name = path.split(".")
-    message = request = kind()
-    for part in above:
-        message = getattr(message, part)
-    if isinstance(value, dict):
-        getattr(message, name).update(value)
-    elif isinstance(value, list):
-        getattr(message, name).extend(value)
-    elif hasattr(value, "DESCRIPTOR"):
-        getattr(message, name).CopyFrom(value)
-        getattr(message, name).SetInParent()
-    else:
-        setattr(message, name, value)
-    return request
-
-
-def refused(request: Any) -> ServiceError:
-    with pytest.raises((InvalidRequest, Unsupported)) as caught:
-        check_request(request)
-    return caught.value
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_request_that_asks_for_nothing_special_passes(kind: type[Any]) -> None:
-    check_request(kind())
-
-
-@pytest.mark.parametrize(("path", "value"), cases(GOOD))
-def test_what_is_within_its_bounds_passes_and_stays(path: str, value: Any) -> None:
-    request = with_value(path, value)
-    before = request.SerializeToString()
-    check_request(request)
-    assert request.SerializeToString() == before
-
-
-@pytest.mark.parametrize(("path", "value"), cases(OUT_OF_BOUNDS))
-def test_what_is_out_of_its_bounds_is_refused_by_name(path: str, value: Any) -> None:
-    error = refused(with_value(path, value))
-    assert isinstance(error, InvalidRequest)
-    assert error.reason in {"OUT_OF_RANGE", "TOO_MANY"}
-    assert error.field.startswith(path)
-    assert error.field in error.message
-
-
-@pytest.mark.parametrize(("path", "value"), cases(UNBUILT))
-def test_what_is_not_built_yet_is_refused_by_name(path: str, value: Any) -> None:
-    """Never ignored: whoever sets it would take the answer for what it is not."""
-    error = refused(with_value(path, value))
-    assert isinstance(error, Unsupported)
-    assert error.field == path
-    assert path in error.message
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("path", "value"), [("sampling.top_k", 1 << 30), ("adapter", "x")])
-def test_every_generating_request_is_checked_alike(kind: type[Any], path: str, value: Any) -> None:
-    assert refused(with_value(path, value, kind)).field == path
-
-
-@pytest.mark.parametrize("field", ["tools", "tool_choice"])
-def test_tools_are_refused_by_name(field: str) -> None:
-    request = chat_pb2.ChatRequest()
-    if field == "tools":
-        request.tools.add()
-    else:
-        request.tool_choice.SetInParent()
-    assert refused(request).field == field
-
-
-def test_the_tables_name_only_fields_that_exist() -> None:
-    """A misspelt row would check nothing."""
-    request = {f.name for kind in KINDS for f in kind.DESCRIPTOR.fields}
-    for rows, known in (
-        (limits._UNBUILT_REQUEST, request),
-        (limits._UNBUILT_SAMPLING, set(sampling_pb2.SamplingParams.DESCRIPTOR.fields_by_name)),
-        (limits._UNBUILT_STOPPING, set(sampling_pb2.StoppingParams.DESCRIPTOR.fields_by_name)),
-        (limits._UNBUILT_OUTPUT, set(sampling_pb2.OutputParams.DESCRIPTOR.fields_by_name)),
-    ):
-        assert set(rows) <= known
-
-
-def test_a_refusal_names_bounds_and_value_in_full() -> None:
-    assert str(refused(with_value("sampling.top_k", 1_000_001)).message) == (
-        "sampling.top_k must be 0 to 1000000; it is 1000001"
-    )
-    assert refused(with_value("sampling.top_p", 0.0)).message == (
-        "sampling.top_p must be above 0 to 1; it is 0"
-    )
-    assert refused(with_value("sampling.min_p", NAN)).message.endswith("it is nan")
-    assert refused(with_value("stopping.max_tokens", 0)).message == (
-        "stopping.max_tokens must be 1 to 4294967295; it is 0"
-    )
-
-
-def test_the_bad_one_of_several_stop_strings_is_named_by_index() -> None:
-    error = refused(with_value("stopping.stop", ["ok", "x" * 257]))
-    assert error.field == "stopping.stop[1]"
-    assert "257" in error.message
-    assert "xxx" not in error.message
-
-
-def test_more_tokens_at_least_than_at_most_is_refused() -> None:
-    request = generate_pb2.GenerateRequest()
-    request.stopping.max_tokens, request.stopping.min_tokens = 3, 4
-    error = refused(request)
-    assert (error.field, error.reason) == ("stopping.min_tokens", "OUT_OF_RANGE")
-    request.stopping.min_tokens = 3
-    check_request(request)
 
 
 @pytest.mark.parametrize(
@@ -226,3 +45,29 @@ def test_the_first_id_beyond_the_vocabulary_is_named() -> None:
     with pytest.raises(InvalidRequest, match="vocabulary size 10; it is 10") as caught:
         check_token_ids("ids", [0, 10, 99], 10)
     assert (caught.value.field, caught.value.reason) == ("ids[1]", "TOKEN_OUT_OF_RANGE")
+
+
+def test_the_greatest_key_beyond_the_vocabulary_is_named() -> None:
+    check_token_keys("bias", {}, 10)
+    check_token_keys("bias", {9: 1.0}, 10)
+    with pytest.raises(InvalidRequest, match="vocabulary size 10; one is 11") as caught:
+        check_token_keys("bias", {3: 1.0, 11: 1.0, 10: 1.0}, 10)
+    assert (caught.value.field, caught.value.reason) == ("bias", "TOKEN_OUT_OF_RANGE")
+
+
+@pytest.mark.parametrize("text", ["", "x" * 9, "é" * 5])
+def test_a_text_is_measured_in_bytes_and_never_told(text: str) -> None:
+    check_text("word", "é" * 4, 8)
+    with pytest.raises(
+        InvalidRequest, match=f"1 to 8 bytes; it has {len(text.encode())}"
+    ) as caught:
+        check_text("word", text, 8)
+    assert caught.value.reason == "OUT_OF_RANGE"
+    assert not text or text not in caught.value.message
+
+
+def test_a_number_out_of_bounds_is_told_with_them() -> None:
+    check_number("share", 0.5, Bounds(low=0, high=1))
+    with pytest.raises(InvalidRequest) as caught:
+        check_number("share", 1.5, Bounds(low=0, high=1))
+    assert caught.value.message == "share must be 0 to 1; it is 1.5"

@@ -9,7 +9,7 @@ from steeple_rpc.errors import InvalidRequest
 from tests.support.tokenizers import loaded_family
 from tokenizer_svc.detokenize.detokenizer import DecoderFamily, Detokenizer, TokenDecoder
 from tokenizer_svc.detokenize.session import Session
-from tokenizer_svc.detokenize.session_values import Progress, SessionOptions
+from tokenizer_svc.detokenize.session_values import MAX_ASIDE_IDS, Progress, SessionOptions
 from tokenizer_svc.tokenizer import TextBounds
 
 BOUNDS = TextBounds(max_tokens=4096, template_cpu_s=1.0)
@@ -221,3 +221,51 @@ def test_stops_out_of_bounds_are_refused(stops: tuple[str, ...]) -> None:
     with pytest.raises(InvalidRequest) as caught:
         SessionOptions(stops=stops)
     assert caught.value.field.startswith("stop")
+
+
+def aside(session: Session, ids: list[int], at: int, asides: Sequence[int]) -> Progress | None:
+    return session.push(ids, first_position=at, is_final=False, aside_ids=asides)
+
+
+def test_asides_have_their_own_texts_and_are_no_output() -> None:
+    progress = aside(opened(), ids_of("a"), 0, ids_of("xy"))
+    assert progress is not None
+    assert (progress.text, progress.ids_consumed) == ("a", 1)
+    assert progress.aside_texts == ("x", "y")
+
+
+def test_asides_wait_for_the_update_that_follows() -> None:
+    """A push that has nothing else to tell is no reason for a message."""
+    session = opened(SessionOptions(stops=("abc",)))
+    assert aside(session, ids_of("a"), 0, ids_of("x")) is None
+    assert aside(session, [], 1, ids_of("y")) is None
+    progress = aside(session, ids_of("z"), 1, ids_of("z"))
+    assert progress is not None
+    assert (progress.text, progress.aside_texts) == ("az", ("x", "y", "z"))
+
+
+def test_asides_are_told_once() -> None:
+    session = opened()
+    aside(session, ids_of("a"), 0, ids_of("x"))
+    assert pushed(session, ids_of("b"), 1).aside_texts == ()
+
+
+def test_half_a_character_aside_shows_as_what_it_is() -> None:
+    (half, _) = ids_of("é")
+    progress = aside(opened(), ids_of("a"), 0, [half])
+    assert progress is not None
+    assert progress.aside_texts == ("\N{REPLACEMENT CHARACTER}",)
+
+
+def test_more_asides_than_a_push_may_have_are_refused() -> None:
+    (one,) = ids_of("a")
+    aside(opened(), [one], 0, [one] * MAX_ASIDE_IDS)
+    with pytest.raises(InvalidRequest, match=str(MAX_ASIDE_IDS)) as caught:
+        aside(opened(), [one], 0, [one] * (MAX_ASIDE_IDS + 1))
+    assert (caught.value.field, caught.value.reason) == ("aside_ids", "TOO_MANY")
+
+
+def test_an_aside_beyond_the_vocabulary_is_refused_by_name() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        aside(opened(), ids_of("a"), 0, [1 << 30])
+    assert (caught.value.field, caught.value.reason) == ("aside_ids", "TOKEN_OUT_OF_RANGE")

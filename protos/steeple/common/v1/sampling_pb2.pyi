@@ -88,7 +88,7 @@ class SamplingParams(_message.Message):
     """Subtracted from a token's logit once per occurrence in the output. Range -2 to 2. Default 0."""
     @_builtins.property
     def length_penalty(self) -> Global___LengthPenalty:
-        """Makes the end of sequence likelier as the output grows. Unset = off."""
+        """Makes the end of sequence likelier as the output grows. Unset = off. Refused with ignore_eos."""
 
     @_builtins.property
     def logit_bias(self) -> _containers.ScalarMap[_builtins.int, _builtins.float]:
@@ -96,7 +96,10 @@ class SamplingParams(_message.Message):
 
     @_builtins.property
     def bad_words(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Words that must not appear in the output. At most 64 of at most 256 bytes each."""
+        """Words that must not appear in the output: no token is chosen that would complete one, however
+        the tokenizer writes it at the start and inside of a text. At most 64 of at most 256 bytes and
+        64 tokens each, none empty.
+        """
 
     def __init__(
         self,
@@ -170,7 +173,7 @@ class LengthPenalty(_message.Message):
     START_INDEX_FIELD_NUMBER: _builtins.int
     DECAY_FACTOR_FIELD_NUMBER: _builtins.int
     start_index: _builtins.int
-    """Output tokens before the growth starts."""
+    """Output tokens before the growth starts. Range 0 to 1,000,000."""
     decay_factor: _builtins.float
     """The factor per further token. Range 1 to 10."""
     def __init__(
@@ -296,7 +299,9 @@ class OutputParams(_message.Message):
     """The same for each token of the prompt."""
     @_builtins.property
     def logprob_token_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """For each output token the log-probabilities of exactly these tokens. At most 128."""
+        """For each output token the log-probabilities of exactly these tokens. At most 128. Refused
+        where logprobs asks for the likeliest ones instead.
+        """
 
     def __init__(
         self,

@@ -45,7 +45,7 @@ class GenerateRequest(_message.Message):
     model: _builtins.str
     """The served name of the model. Required."""
     output_index: _builtins.int
-    """Which of the request's outputs this is, from 0: outputs of one seed differ by it."""
+    """Which of the request's outputs this is, 0 to 7: outputs of one seed differ by it."""
     priority: _builtins.int
     """-1000 to 1000, lower goes first. Default 0."""
     adapter: _builtins.str

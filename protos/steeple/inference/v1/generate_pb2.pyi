@@ -58,7 +58,9 @@ class GenerateRequest(_message.Message):
     does not fit is refused.
     """
     cache_salt: _builtins.str
-    """Requests share cached prefixes only within one salt. At most 128 bytes. Unset = the shared one."""
+    """Requests share cached prefixes only within one salt: 1 to 128 bytes of printable characters.
+    Unset = the shared one.
+    """
     @_builtins.property
     def token_ids(self) -> _tokens_pb2.TokenIds:
         """Token ids, used exactly as they are."""

@@ -155,7 +155,9 @@ class PushTokens(_message.Message):
     def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     @_builtins.property
     def aside_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Ids that are no output and whose own texts are wanted, e.g. the candidates of logprobs."""
+        """Ids that are no output and whose own texts are wanted, e.g. the candidates of logprobs.
+        At most 4,096.
+        """
 
     def __init__(
         self,
@@ -251,7 +253,7 @@ class SessionUpdate(_message.Message):
 
     @_builtins.property
     def aside_texts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """One per aside id pushed, in order, with the update that follows the push."""
+        """One per aside id pushed since the update before, in order."""
 
     def __init__(
         self,
