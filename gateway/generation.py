@@ -5,6 +5,7 @@ import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 
+from gateway.cache_scope import cache_scope
 from gateway.clients.detokenizer import DetokenizeClient, Session
 from gateway.engine_run import EngineRun
 from gateway.guarded_outbox import GRACE_S, GuardedOutbox
@@ -129,7 +130,7 @@ class Generation:
             bad_word_ids=self._bad_word_ids,
             logprobs=self._request.logprobs,
             priority=self._request.priority,
-            cache_salt=self._request.cache_salt,
+            cache_salt=cache_scope(self._request.principal, self._request.cache_salt),
         )
 
     def _session_options(self) -> SessionOptions:

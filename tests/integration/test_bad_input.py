@@ -92,10 +92,10 @@ BAD = [
         "0 to 100",
     ),
     (
-        request(sampling={"repetition_penalty": 1.5}),
+        request(output={"n": 2}),
         "UNIMPLEMENTED",
         "NOT_IMPLEMENTED",
-        "sampling.repetition_penalty",
+        "output.n",
         "",
     ),
     (request(output={"n": 2}), "UNIMPLEMENTED", "NOT_IMPLEMENTED", "output.n", ""),
