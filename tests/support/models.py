@@ -91,15 +91,25 @@ def save_model(directory: Path, tiny: TinyModel, **save: object) -> Path:
         save: for transformers' save_pretrained.
     """
     config_class, model_class = _CLASSES[tiny.family]
-    model = model_class(config_class(**(_DIMENSIONS | tiny.config)))
+    save_random(directory, model_class(config_class(**(_DIMENSIONS | tiny.config))), **save)
+    return directory
+
+
+# transformers' models are untyped.
+def save_random(directory: Path, model: Any, **save: object) -> Any:
+    """Give a model of transformers' weights, the same every time, write it, and return it.
+
+    All are drawn, biases too, and norms around 1: what is lost or swapped shows in the logits.
+    """
     numbers = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, param in model.named_parameters():
-            centre = 1.0 if "norm" in name else 0.0
+            is_scale = name.endswith("weight") and ("norm" in name.lower() or "ln_" in name)
+            centre = 1.0 if is_scale else 0.0
             param.copy_(torch.randn(param.shape, generator=numbers) * 0.25 + centre)
     model.tie_weights()
     model.save_pretrained(directory, **save)
-    return directory
+    return model.eval()
 
 
 def edit_config(directory: Path, remove: tuple[str, ...] = (), **changes: object) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from engine_svc.core.errors import StartupError
 from engine_svc.core.models.config_values import Json
 from engine_svc.core.models.generation_config import default_sampling, end_token_ids
+from engine_svc.core.models.refused import check_architecture
 from engine_svc.core.params import SamplingParams, TokenId
 
 
@@ -39,6 +40,7 @@ def read_description(directory: Path) -> ModelDescription:
     architectures = config.get("architectures")
     if not isinstance(architectures, list) or len(architectures) != 1:
         raise StartupError(f"{directory}/config.json: architectures must name exactly one class")
+    check_architecture(str(architectures[0]))
     vocab_size = _positive(config, "vocab_size", directory)
     return ModelDescription(
         directory=directory,

@@ -19,7 +19,7 @@ from engine_svc.core.models.family import Family
 from engine_svc.core.models.fms_model import build_fms_model
 from engine_svc.core.models.geometry import Geometry
 from engine_svc.core.models.safetensors_files import WeightFiles, list_weight_files
-from engine_svc.core.models.weights_check import check_tensors
+from engine_svc.core.models.weights_check import check_tensors, check_values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +55,7 @@ def load_model(
     model = build_fms_model(family, geometry)
     with Checkpoint(family=family, geometry=geometry, weights=weights) as source:
         for group in source.groups(progress):
+            check_values(group, number_format)
             converted = _converted(family, geometry, model, group)
             _assign(model, converted, number_format, device)
     _finish(model)

@@ -1,4 +1,4 @@
-"""Model families: from the class that config.json names to what serves it, or why nothing does."""
+"""Model families: from the class that config.json names to what serves it."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -19,47 +19,17 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
     }
 )
 
-_SCORES = "it reads whole texts and writes none, which is not served yet"
-_IMAGES = "it reads images, which are not served yet"
-
-REFUSED: Mapping[str, str] = MappingProxyType(
-    {
-        "BambaForCausalLM": "FMS takes its layers of attention from a constant",
-        "BertForMaskedLM": _SCORES,
-        "BertForSequenceClassification": _SCORES,
-        "GptOssForCausalLM": "FMS reads its MXFP4 weights alone, and its rotation from constants",
-        "GraniteMoeForCausalLM": "FMS does not have it",
-        "GraniteSWAForCausalLM": "its windows are not computed",
-        "LlavaNextForConditionalGeneration": _IMAGES,
-        "Mistral3ForConditionalGeneration": _IMAGES,
-        "MixtralForCausalLM": "FMS has neither its tensors' names nor its number of key heads",
-        "MPNetForMaskedLM": "FMS computes its hidden states, not its logits",
-        "MPNetModel": _SCORES,
-        "Qwen2ForCausalLM": "FMS does not have it",
-        "RobertaForMaskedLM": _SCORES,
-        "RobertaForQuestionAnswering": _SCORES,
-        "RobertaForSequenceClassification": _SCORES,
-        "RobertaModel": _SCORES,
-        "SiglipModel": _IMAGES,
-        "XLMRobertaForMaskedLM": _SCORES,
-        "XLMRobertaForSequenceClassification": _SCORES,
-        "XLMRobertaModel": _SCORES,
-    }
-)
-"""Architectures that FMS has, or that are often asked for, and why they are refused."""
-
 
 def family_of(architecture: str) -> Family:
     """The family that serves an architecture.
 
     Raises:
-        StartupError: none does; the message says why, and lists those that are served.
+        StartupError: none does; the message lists those that are served.
     """
     family = FAMILIES.get(architecture)
     if family is None:
-        reason = REFUSED.get(architecture)
         raise StartupError(
-            f"config.json: architectures: {architecture} is not served"
-            f"{f': {reason}' if reason else ''}; choose a model of {', '.join(sorted(FAMILIES))}"
+            f"config.json: architectures: {architecture} is not served; "
+            f"choose a model of {', '.join(sorted(FAMILIES))}"
         )
     return family

@@ -176,6 +176,26 @@ def test_tensors_that_do_not_fit_the_config_are_refused(
         loaded(granite)
 
 
+def _spoiled(value: float) -> Change:
+    return lambda held: held[QUERY].view(-1)[3:4].fill_(value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_numbers_that_are_not_finite_are_refused(granite: Path, value: float) -> None:
+    """One of them would spoil every answer."""
+    change_weights(granite, _spoiled(value))
+    with pytest.raises(StartupError, match=f"tensor {QUERY} holds numbers that are not finite"):
+        loaded(granite)
+
+
+def test_numbers_too_great_for_the_format_are_refused(granite: Path) -> None:
+    """They would be infinite in it; in the file's own format they are not."""
+    change_weights(granite, _spoiled(1e5))
+    assert loaded(granite, dtype="bfloat16").weights_bytes > 0
+    with pytest.raises(StartupError, match=f"tensor {QUERY} .* not finite in float16: .*--dtype"):
+        loaded(granite, dtype="float16")
+
+
 def test_a_truncated_file_is_refused(granite: Path) -> None:
     """A fetch that was cut off."""
     path = granite / "model.safetensors"

@@ -76,6 +76,7 @@ GRANITE_HYBRID = Family(
     | refuse("num_local_experts", _NO_EXPERTS, lambda value, _: value == 0)
     | refuse("normalization_function", "the norm is rmsnorm", lambda value, _: value == "rmsnorm")
     | unused("of the experts; there are none", "intermediate_size", *_OF_EXPERTS)
+    | unused("of the training", "init_method")
     | unused("of the state-space layers; there are none", *_OF_MAMBA),
     read=_read,
     tensors=_tensors,
