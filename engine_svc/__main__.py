@@ -15,7 +15,8 @@ from engine_svc.settings import EngineSettings
 from steeple.engine.v1 import engine_service_pb2_grpc
 from steeple_rpc.lifecycle import Lifecycle
 from steeple_rpc.observed import Observed, observed
-from steeple_rpc.server import BindRefused, add_health, add_reflection, bind, make_server
+from steeple_rpc.refused import SettingRefused
+from steeple_rpc.server import add_health, add_reflection, bind, make_server
 from steeple_rpc.settings import USAGE_ERROR, load_settings
 from steeple_rpc.telemetry import configure_logging, logger
 
@@ -26,7 +27,7 @@ async def serve(settings: EngineSettings, seen: Observed) -> None:
     """Serve until told to stop.
 
     Raises:
-        BindRefused: the address cannot be served.
+        SettingRefused: an address or a file cannot be used.
         StartupRefused: the model cannot be served.
     """
     num_threads = settings.num_threads or default_num_threads(available_cores())
@@ -65,7 +66,7 @@ def main() -> int:
     try:
         with observed(settings) as seen:
             uvloop.run(serve(settings, seen))
-    except (BindRefused, StartupRefused) as error:
+    except (SettingRefused, StartupRefused) as error:
         sys.stderr.write(f"error: {error}\n")
         return USAGE_ERROR
     return 0

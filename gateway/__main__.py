@@ -55,8 +55,13 @@ async def serve(settings: GatewaySettings, seen: Observed) -> None:
         SettingRefused: an address or a file cannot be used.
     """
     clock = asyncio.get_running_loop().time
-    access = Access(settings.token_hashes, clock)
-    backends = Backends(tokenizer=settings.tokenizer, engines=settings.engine, clock=clock)
+    access = Access(settings, clock)
+    backends = Backends(
+        tokenizer=settings.tokenizer,
+        engines=settings.engine,
+        clock=clock,
+        tls=settings.upstream_tls,
+    )
     metrics = GatewayMetrics(seen.registry)
     metrics.follow_sessions(lambda: backends.detokenizer.num_sessions)
     admission = Admission(max_share=settings.max_share)

@@ -1,13 +1,13 @@
-"""Who may call this gateway, by its settings: with tokens the bearer's name counts."""
+"""Who may call this gateway: with tokens their bearers, else with mTLS the certified, else all."""
 
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 import grpc
 
-from steeple_rpc.auth.authenticators import BearerTokens
+from gateway.settings import GatewaySettings
+from steeple_rpc.auth.authenticators import Authenticator, BearerTokens, ClientCertificates
 from steeple_rpc.auth.failures import FailureLimit
 from steeple_rpc.auth.interceptor import AuthInterceptor
 from steeple_rpc.auth.token_file import TokenFile
@@ -17,24 +17,30 @@ class Access:
     """The guards of the door, and what keeps them informed.
 
     Args:
-        token_hashes: file of those who may come in; None = everybody, as the anonymous principal.
+        settings: with neither tokens nor an authority for clients, everybody may come in, and all
+            are the one anonymous principal.
         clock: monotonic seconds.
 
     Raises:
         TokensRefused: the file cannot be read.
     """
 
-    def __init__(self, token_hashes: Path | None, clock: Callable[[], float]) -> None:
-        self._tokens = None if token_hashes is None else TokenFile(token_hashes)
+    def __init__(self, settings: GatewaySettings, clock: Callable[[], float]) -> None:
+        hashes = settings.token_hashes
+        self._tokens = None if hashes is None else TokenFile(hashes)
+        self._has_certificates = settings.tls_client_ca is not None
         self._failures = FailureLimit(clock)
 
     def interceptors(self) -> Sequence[grpc.aio.ServerInterceptor]:
         """What stands before every handler."""
+        authenticator = self._authenticator()
+        return () if authenticator is None else (AuthInterceptor(authenticator, self._failures),)
+
+    def _authenticator(self) -> Authenticator | None:
         tokens = self._tokens
-        if tokens is None:
-            return ()
-        authenticator = BearerTokens(lambda: tokens.table, _now)
-        return (AuthInterceptor(authenticator, self._failures),)
+        if tokens is not None:
+            return BearerTokens(lambda: tokens.table, _now)
+        return ClientCertificates() if self._has_certificates else None
 
     async def follow(self) -> None:
         """Keep what the guards know true until cancelled."""

@@ -8,10 +8,10 @@ from gateway.changes import Changes
 from gateway.clients.detokenizer import DetokenizeClient
 from gateway.clients.tokenizer import TokenizerClient
 from gateway.upstream_values import TokenizerFacts
-from gateway.upstreams import Engine, Upstream
-from steeple_rpc.channel import open_channel
+from gateway.upstreams import Engine, Upstream, open_upstream
 from steeple_rpc.lifecycle import OnReady
 from steeple_rpc.telemetry import logger
+from steeple_rpc.tls.channel_tls import ChannelTls
 
 
 class Backends:
@@ -21,20 +21,29 @@ class Backends:
         tokenizer: target of the tokenizer service.
         engines: targets of the engines.
         clock: monotonic seconds.
+        tls: for all that are not Unix sockets, which file modes guard; None = plaintext.
+
+    Raises:
+        TlsRefused: a file of `tls` cannot be used.
     """
 
     def __init__(
-        self, *, tokenizer: str, engines: Sequence[str], clock: Callable[[], float]
+        self,
+        *,
+        tokenizer: str,
+        engines: Sequence[str],
+        clock: Callable[[], float],
+        tls: ChannelTls | None = None,
     ) -> None:
         self._changed = asyncio.Event()
         self.changes = Changes()
-        self._channel = open_channel(tokenizer)
+        self._channel = open_upstream(tokenizer, tls)
         self.tokenizer = TokenizerClient(self._channel)
         self.detokenizer = DetokenizeClient(self._channel, clock)
         self._tokenizers = Upstream[Mapping[str, TokenizerFacts]](
             tokenizer, self._channel, self.tokenizer.facts, self._note_change
         )
-        self.engines = [Engine(target, self._note_change) for target in engines]
+        self.engines = [Engine(target, self._note_change, tls) for target in engines]
         self._known_models: frozenset[str] = frozenset()
 
     def catalog(self) -> Catalog:

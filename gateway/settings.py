@@ -1,11 +1,13 @@
 """What the gateway can be told."""
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from steeple_rpc.settings import Seconds, ServiceSettings
+from steeple_rpc.tls.channel_tls import ChannelTls
 
 
 class GatewaySettings(ServiceSettings):
@@ -29,6 +31,14 @@ class GatewaySettings(ServiceSettings):
         default=None,
         description="file of token hashes (steeple token new); then every caller needs a token",
     )
+    upstream_ca: Path | None = Field(
+        default=None,
+        description="call the upstream services by TLS; this authority vouches for them (PEM)",
+    )
+    upstream_cert: Path | None = Field(
+        default=None, description="certificate chain that the gateway shows to them (PEM)"
+    )
+    upstream_key: Path | None = Field(default=None, description="its private key (PEM)")
     max_share: float = Field(
         default=1.0,
         gt=0,
@@ -41,3 +51,26 @@ class GatewaySettings(ServiceSettings):
     takeover_timeout_s: Seconds = Field(
         default=30.0, description="seconds that a request waits for another engine or tokenizer"
     )
+
+    @model_validator(mode="after")
+    def _check_callers(self) -> Self:
+        if self.max_share < 1 and self.token_hashes is None and self.tls_client_ca is None:
+            raise ValueError(
+                "--max-share needs --token-hashes or --tls-client-ca: all callers are one otherwise"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_upstream_tls(self) -> Self:
+        if (self.upstream_cert is None) != (self.upstream_key is None):
+            raise ValueError("--upstream-cert and --upstream-key are given together or not at all")
+        if self.upstream_cert is not None and self.upstream_ca is None:
+            raise ValueError("--upstream-cert needs --upstream-ca")
+        return self
+
+    @property
+    def upstream_tls(self) -> ChannelTls | None:
+        """How the upstream services are called; None = plaintext."""
+        if self.upstream_ca is None:
+            return None
+        return ChannelTls(ca=self.upstream_ca, cert=self.upstream_cert, key=self.upstream_key)

@@ -11,15 +11,22 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from gateway.balance import EngineLoad
 from gateway.clients.engine import EngineClient
 from gateway.upstream_values import EngineFacts
+from steeple_rpc.address import UNIX
 from steeple_rpc.channel import open_channel
 from steeple_rpc.errors import ServiceError
 from steeple_rpc.telemetry import logger
+from steeple_rpc.tls.channel_tls import ChannelTls
 
 Facts = TypeVar("Facts")
 
 PAUSE_S = 0.2
 LOAD_PERIOD_S = 0.5
 _SERVING = health_pb2.HealthCheckResponse.SERVING
+
+
+def open_upstream(target: str, tls: ChannelTls | None) -> grpc.aio.Channel:
+    """A channel to an upstream service; in plaintext to a Unix socket, which file modes guard."""
+    return open_channel(target, None if target.startswith(UNIX) else tls)
 
 
 class Upstream(Generic[Facts]):
@@ -77,10 +84,13 @@ class Engine:
     Args:
         target: HOST:PORT or unix:PATH.
         on_change: called when it comes, goes or changes.
+        tls: None = plaintext.
     """
 
-    def __init__(self, target: str, on_change: Callable[[], None]) -> None:
-        self._channel = open_channel(target)
+    def __init__(
+        self, target: str, on_change: Callable[[], None], tls: ChannelTls | None = None
+    ) -> None:
+        self._channel = open_upstream(target, tls)
         self.client = EngineClient(self._channel)
         self._upstream = Upstream[EngineFacts](target, self._channel, self.client.facts, on_change)
         self._num_here = 0

@@ -2,6 +2,8 @@
 
 import grpc
 
+from steeple_rpc.tls.channel_tls import ChannelTls
+
 KEEPALIVE_MS = 10_000
 KEEPALIVE_TIMEOUT_MS = 5_000
 MAX_MESSAGE_BYTES = 64 << 20
@@ -29,11 +31,30 @@ def channel_options(max_message_bytes: int = MAX_MESSAGE_BYTES) -> list[tuple[st
     ]
 
 
-def open_channel(target: str) -> grpc.aio.Channel:
-    """An asyncio channel to HOST:PORT or unix:PATH; connects when first used."""
-    return grpc.aio.insecure_channel(target, options=channel_options())
+def open_channel(target: str, tls: ChannelTls | None = None) -> grpc.aio.Channel:
+    """An asyncio channel to HOST:PORT or unix:PATH; connects when first used.
+
+    Args:
+        target: where.
+        tls: None = plaintext.
+
+    Raises:
+        TlsRefused: a file of `tls` cannot be used.
+    """
+    if tls is None:
+        return grpc.aio.insecure_channel(target, options=channel_options())
+    return grpc.aio.secure_channel(target, tls.credentials(), options=_secure_options(tls))
 
 
-def open_sync_channel(target: str) -> grpc.Channel:
-    """A blocking channel to HOST:PORT or unix:PATH; connects when first used."""
-    return grpc.insecure_channel(target, options=channel_options())
+def open_sync_channel(target: str, tls: ChannelTls | None = None) -> grpc.Channel:
+    """A blocking channel to HOST:PORT or unix:PATH; else as `open_channel`."""
+    if tls is None:
+        return grpc.insecure_channel(target, options=channel_options())
+    return grpc.secure_channel(target, tls.credentials(), options=_secure_options(tls))
+
+
+def _secure_options(tls: ChannelTls) -> list[tuple[str, int | str]]:
+    named: list[tuple[str, int | str]] = []
+    if tls.server_name is not None:
+        named.append(("grpc.ssl_target_name_override", tls.server_name))
+    return [*channel_options(), *named]

@@ -17,6 +17,7 @@ from steeple_rpc.interceptors import BorderInterceptor
 from steeple_rpc.observing import RpcObserver
 from steeple_rpc.refused import SettingRefused
 from steeple_rpc.settings import ServiceSettings
+from steeple_rpc.tls.server_tls import server_credentials
 
 MAX_METADATA_BYTES = 8 << 10
 MAX_PENDING_REQUESTS = 20_000
@@ -71,12 +72,14 @@ def bind(server: grpc.aio.Server, settings: ServiceSettings) -> str:
     """Bind to the settings' address and tell the address bound (port 0 picks a free one).
 
     Raises:
-        BindRefused: beyond loopback without the switch, or the address is taken or none.
+        BindRefused: plaintext beyond loopback without the switch, or the address is taken or none.
+        TlsRefused: a file of TLS cannot be used.
     """
-    if not _is_local(settings.listen) and not settings.insecure_bind:
+    is_plain = settings.tls is None
+    if is_plain and not _is_local(settings.listen) and not settings.insecure_bind:
         raise BindRefused(
-            f"refusing to serve plaintext on {settings.listen}: listen on 127.0.0.1, or pass"
-            " --insecure-bind on a private network"
+            f"refusing to serve plaintext on {settings.listen}: listen on 127.0.0.1, give"
+            " --tls-cert and --tls-key, or pass --insecure-bind on a private network"
         )
     if _is_served(settings.listen):
         raise BindRefused(
@@ -84,7 +87,7 @@ def bind(server: grpc.aio.Server, settings: ServiceSettings) -> str:
             " with --listen"
         )
     try:
-        port = server.add_insecure_port(settings.listen)
+        port = _add_port(server, settings)
     except RuntimeError as error:
         raise BindRefused(
             f"cannot listen on {settings.listen}: the address is in use or not ours;"
@@ -93,6 +96,12 @@ def bind(server: grpc.aio.Server, settings: ServiceSettings) -> str:
     if settings.listen.startswith("unix:"):
         return settings.listen
     return f"{settings.listen.rpartition(':')[0]}:{port}"
+
+
+def _add_port(server: grpc.aio.Server, settings: ServiceSettings) -> int:
+    if settings.tls is None:
+        return server.add_insecure_port(settings.listen)
+    return server.add_secure_port(settings.listen, server_credentials(settings.tls))
 
 
 def _is_served(listen: str) -> bool:

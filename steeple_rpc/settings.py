@@ -6,9 +6,9 @@ import tomllib
 from collections.abc import Mapping
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     CliApp,
@@ -17,6 +17,8 @@ from pydantic_settings import (
     SettingsError,
     TomlConfigSettingsSource,
 )
+
+from steeple_rpc.tls.server_tls import ServerTlsFiles
 
 USAGE_ERROR = 2
 CONFIG_VARIABLE = "STEEPLE_CONFIG"
@@ -51,6 +53,13 @@ class ServiceSettings(BaseSettings):
     metrics_listen: str | None = Field(
         default=None, description="where to serve metrics over HTTP: HOST:PORT; default: nowhere"
     )
+    tls_cert: Path | None = Field(
+        default=None, description="serve TLS with this certificate chain (PEM)"
+    )
+    tls_key: Path | None = Field(default=None, description="its private key (PEM)")
+    tls_client_ca: Path | None = Field(
+        default=None, description="let in only clients with a certificate of this authority (PEM)"
+    )
     reflection: bool | None = Field(
         default=None, description="serve gRPC reflection; default: on loopback only"
     )
@@ -70,6 +79,21 @@ class ServiceSettings(BaseSettings):
     max_message_bytes: int = Field(
         default=4 << 20, ge=1 << 10, le=1 << 30, description="largest message accepted"
     )
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("--tls-cert and --tls-key are given together or not at all")
+        if self.tls_client_ca is not None and self.tls_cert is None:
+            raise ValueError("--tls-client-ca needs --tls-cert and --tls-key")
+        return self
+
+    @property
+    def tls(self) -> ServerTlsFiles | None:
+        """The files of TLS; None = plaintext."""
+        if self.tls_cert is None or self.tls_key is None:
+            return None
+        return ServerTlsFiles(cert=self.tls_cert, key=self.tls_key, client_ca=self.tls_client_ca)
 
     @classmethod
     def settings_customise_sources(

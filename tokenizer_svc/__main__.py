@@ -10,7 +10,8 @@ import uvloop
 from steeple.tokenizer.v1 import tokenizer_service_pb2_grpc
 from steeple_rpc.lifecycle import Lifecycle
 from steeple_rpc.observed import Observed, observed
-from steeple_rpc.server import BindRefused, add_health, add_reflection, bind, make_server
+from steeple_rpc.refused import SettingRefused
+from steeple_rpc.server import add_health, add_reflection, bind, make_server
 from steeple_rpc.settings import USAGE_ERROR, load_settings
 from steeple_rpc.telemetry import configure_logging, logger
 from tokenizer_svc.chat.template_pool import TemplatePool
@@ -33,7 +34,7 @@ async def serve(
     """Serve until told to stop.
 
     Raises:
-        BindRefused: the address cannot be served.
+        SettingRefused: an address or a file cannot be used.
     """
     metrics = TokenizerMetrics(seen.registry)
     server = make_server(settings, seen.observers)
@@ -73,7 +74,7 @@ def main() -> int:
                 for name, directory in settings.directories.items()
             }
             uvloop.run(serve(settings, tokenizers, executor, seen))
-    except (BindRefused, StartupError) as error:
+    except (SettingRefused, StartupError) as error:
         line = " ".join(str(error).split())
         sys.stderr.write(f"error: {line}\n")
         return USAGE_ERROR
