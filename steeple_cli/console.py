@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from steeple_cli.child import LogEvent
+from steeple_rpc.telemetry import printable
 
 _LEVELS = ("debug", "info", "warning", "error", "critical")
 _COLUMNS = ("event", "level", "service", "timestamp")
@@ -68,4 +69,5 @@ class ServeConsole:
         if self._as_json:
             return json.dumps({"service": service, **event})
         facts = " ".join(f"{k}={v}" for k, v in event.items() if k not in _COLUMNS)
-        return f"{event.get('level', 'info'):<8} {service:<10} {event.get('event', '')} {facts}"
+        story = printable(f"{event.get('event', '')} {facts}")
+        return f"{event.get('level', 'info')!s:<8} {service:<10} {story}"

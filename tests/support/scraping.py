@@ -32,13 +32,17 @@ class Scrape:
 
 def scrape(address: str) -> Scrape:
     """Ask a metrics port, HOST:PORT, once."""
+    return Scrape(list(text_string_to_metric_families(scrape_text(address))))
+
+
+def scrape_text(address: str) -> str:
+    """The text that a metrics port answers with."""
     connection = http.client.HTTPConnection(address, timeout=10)
     try:
         connection.request("GET", "/metrics")
-        text = connection.getresponse().read().decode()
+        return connection.getresponse().read().decode()
     finally:
         connection.close()
-    return Scrape(list(text_string_to_metric_families(text)))
 
 
 def read(registry: CollectorRegistry) -> Scrape:
