@@ -9,16 +9,18 @@ import pytest
 import torch
 from fms.models import get_model
 
-from engine_svc.core.outputs import SampleSpec
-from engine_svc.core.params import SamplingParams
+from engine_svc.core.params import LengthPenalty, RequestId, SamplingParams
 from engine_svc.core.runner.fms import FmsRunner
-from engine_svc.core.sampling.sampler import SampleRow, sample
+from engine_svc.core.sampling.sampler import Choice, Sampler, SampleRow
 from tests.support.models import GRANITE, LLAMA, VOCAB_SIZE, TinyModel
-from tests.support.stepper import Sequence, Stepper
+from tests.support.stepper import Sequence, Stepper, sample_spec
 
 NUM_NEW = 10
 _DRAW = random.Random(2)  # noqa: S311 - prompts, not secrets
-PROMPTS = [[_DRAW.randrange(3, VOCAB_SIZE) for _ in range(length)] for length in (4, 23, 1, 11, 8)]
+PROMPTS = [
+    [_DRAW.randrange(3, VOCAB_SIZE) for _ in range(length)]
+    for length in (4, 23, 1, 11, 8, 6, 17, 3)
+]
 HOT = SamplingParams(temperature=0.8, seed=11)
 SAMPLINGS = (
     HOT,
@@ -26,12 +28,26 @@ SAMPLINGS = (
     replace(HOT, top_p=0.7),
     replace(HOT, min_p=0.05, temperature=1.3),
     replace(HOT, top_k=20, top_p=0.9, min_p=0.02),
+    replace(HOT, temperature=0.0, repetition_penalty=1.4, bad_word_ids=((5, 6), (9,))),
+    replace(HOT, presence_penalty=1.5, frequency_penalty=0.7, typical_p=0.9),
+    replace(
+        HOT,
+        repetition_penalty=0.8,
+        logit_bias=((7, 4.0), (8, -100.0)),
+        length_penalty=LengthPenalty(start_index=2, decay_factor=1.5),
+    ),
 )
 
 
 def batch(stagger: int = 0) -> list[Sequence]:
     return [
-        Sequence(prompt=prompt, num_new=NUM_NEW, sampling=sampling, arrives_at=idx * stagger)
+        Sequence(
+            prompt=prompt,
+            num_new=NUM_NEW,
+            sampling=sampling,
+            eos_token_ids=(2,),
+            arrives_at=idx * stagger,
+        )
         for idx, (prompt, sampling) in enumerate(zip(PROMPTS, SAMPLINGS, strict=True))
     ]
 
@@ -46,10 +62,12 @@ def full_forward_tokens(directory: Path) -> list[list[int]]:
         for _ in range(NUM_NEW):
             # use_cache: without it FMS mixes up heads and positions of as many tokens as KV heads.
             logits = model(torch.tensor([known]), use_cache=True)[0][0, -1:]
-            spec = SampleSpec(sampling=sequence.sampling, output_index=0)
-            (token,) = sample(logits, [SampleRow(spec=spec, position=len(known))])
-            assert isinstance(token, int)
-            known.append(token)
+            spec = sample_spec(sequence, known)
+            row = SampleRow(request_id=RequestId("a"), spec=spec, position=len(known))
+            # A sampler that has seen nothing: every token is chosen after a replay.
+            (choice,) = Sampler().sample(logits, [row])
+            assert isinstance(choice, Choice)
+            known.append(choice.token_id)
         outputs.append(known[len(sequence.prompt) :])
     return outputs
 

@@ -1,6 +1,5 @@
 """The runner for FMS models on any torch device: one ragged forward pass per step."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,6 @@ from engine_svc.core.outputs import (
     NO_SLOT,
     PaddedPaged,
     Ragged,
-    RowFault,
     RunnerOutput,
     SampleSpec,
     ScheduledSequence,
@@ -27,7 +25,8 @@ from engine_svc.core.runner.device import open_device
 from engine_svc.core.runner.inputs import StepInputs, step_inputs
 from engine_svc.core.runner.kv_cache import KvCache, KvShape
 from engine_svc.core.runner.paged_attention import ATTENTION_NAME, StepAttention
-from engine_svc.core.sampling.sampler import SampleRow, sample
+from engine_svc.core.sampling.answer import answer
+from engine_svc.core.sampling.sampler import Sampler
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +51,7 @@ class FmsRunner:
         self._model: LoadedModel | None = None
         self._cache: KvCache | None = None
         self._head_rows: Tensor | None = None
+        self._sampler = Sampler()
 
     def load(self, progress: Progress) -> None:
         """Read and verify the weights; see `ModelRunner.load`."""
@@ -105,10 +105,11 @@ class FmsRunner:
         """Run one step; see `ModelRunner.execute`."""
         cache = self._allocated()
         cache.copy_blocks(step.block_copies)
+        self._sampler.forget(step.finished_request_ids)
         if not step.sequences:
             return RunnerOutput(token_ids={})
         inputs = step_inputs(step.sequences, block_size=cache.shape.block_size)
-        return _sampled(step.sequences, self._forward(inputs, cache))
+        return answer(self._sampler, step.sequences, self._forward(inputs, cache))
 
     @torch.no_grad()
     def _forward(self, inputs: StepInputs, cache: KvCache) -> Tensor:
@@ -141,28 +142,6 @@ class FmsRunner:
         if self._cache is None:
             raise RuntimeError("warm_up comes before execute")
         return self._cache
-
-
-def _sampled(sequences: Sequence[ScheduledSequence], logits: Tensor) -> RunnerOutput:
-    """Give the tokens and faults of the sequences that want one, in the order of their rows."""
-    rows = {
-        sequence.request_id: SampleRow(spec=sequence.sample, position=sequence.next_position)
-        for sequence in sequences
-        if sequence.sample is not None
-    }
-    results = dict(zip(rows, sample(logits, list(rows.values())), strict=True))
-    return RunnerOutput(
-        token_ids={
-            request_id: (result,)
-            for request_id, result in results.items()
-            if not isinstance(result, RowFault)
-        },
-        faults={
-            request_id: result
-            for request_id, result in results.items()
-            if isinstance(result, RowFault)
-        },
-    )
 
 
 def _probe_step(*, chunk_len: int) -> SchedulerOutput:

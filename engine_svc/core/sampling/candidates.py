@@ -6,14 +6,10 @@ Every function takes one row: nothing here can depend on a neighbour in the batc
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engine_svc.core.params import SamplingParams, TokenId
-
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-Ids = NDArray[np.int64]
+from engine_svc.core.sampling.arrays import Bools, Doubles, Floats, Ids
+from engine_svc.core.sampling.typical import typical_mask
 
 _FIRST_PREFIX = 256
 _PREFIX_GROWTH = 8
@@ -26,11 +22,11 @@ class Candidates:
     ids: Ids
     """[num_candidates] ascending, never empty."""
     weights: Doubles
-    """[num_candidates] proportional to their probabilities; the likeliest weighs 1."""
+    """[num_candidates] proportional to their probabilities; at most 1."""
 
 
 def candidates(logits: Floats, params: SamplingParams) -> Candidates:
-    """Filter one row: temperature, top_k, top_p, min_p, each over what the one before left.
+    """Filter one row: temperature, top_k, typical_p, top_p, min_p, each what the last one left.
 
     Args:
         logits: [vocab]; the greatest is finite. Tokens at -inf are never candidates.
@@ -38,13 +34,17 @@ def candidates(logits: Floats, params: SamplingParams) -> Candidates:
     """
     ids = _top_k(logits, params.top_k)
     kept = logits[ids].astype(np.float64)
-    weights = np.exp((kept - kept.max()) / params.temperature)
+    with np.errstate(over="ignore"):  # a tiny temperature: all but the likeliest vanish
+        weights = np.exp((kept - kept.max()) / params.temperature)
     survives = weights > 0.0
+    if params.typical_p < 1.0:
+        survives &= typical_mask(weights, params.typical_p)
+        weights[~survives] = 0.0
     if params.top_p < 1.0:
         survives &= top_p_mask(weights, params.top_p)
     if params.min_p > 0.0:
-        # The likeliest token weighs 1: no division by the sum is needed.
-        survives &= weights >= params.min_p
+        # The likeliest is there: top_p keeps it, typical_p may have left another one.
+        survives &= weights >= params.min_p * weights.max()
     return Candidates(ids=ids[survives], weights=weights[survives])
 
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from engine_svc.core.outputs import RowFault, SampleSpec
-from engine_svc.core.params import SamplingParams
+from engine_svc.core.params import RequestId, SamplingParams
 from engine_svc.core.sampling.candidates import Candidates, candidates, draw, top_p_mask
-from engine_svc.core.sampling.sampler import NON_FINITE_LOGITS, SampleRow, sample
+from engine_svc.core.sampling.sampler import NON_FINITE_LOGITS, SampleRow
+from tests.support.sampling import chosen
 
 GREEDY = SamplingParams(temperature=0.0)
 HOT = SamplingParams(temperature=0.9, seed=5)
@@ -23,23 +24,23 @@ def row(
     output_index: int = 0,
 ) -> SampleRow:
     spec = SampleSpec(sampling=sampling, output_index=output_index, banned_token_ids=banned)
-    return SampleRow(spec=spec, position=position)
+    return SampleRow(request_id=RequestId("a"), spec=spec, position=position)
 
 
 def test_greedy_takes_the_lowest_id_of_equal_logits() -> None:
     """Ties have one answer on every machine."""
-    assert sample(torch.tensor([[0.0, 2.0, 2.0, 1.0]]), [row()]) == [1]
+    assert chosen(torch.tensor([[0.0, 2.0, 2.0, 1.0]]), [row()]) == [1]
 
 
 def test_greedy_and_drawn_rows_mix() -> None:
     """A greedy neighbour neither takes part in drawing nor hides it."""
     logits = torch.tensor([[0.0, 9.0], [9.0, 0.0], [0.0, 9.0]])
-    assert sample(logits, [row(), row(replace(HOT, top_k=1)), row()]) == [1, 0, 1]
+    assert chosen(logits, [row(), row(replace(HOT, top_k=1)), row()]) == [1, 0, 1]
 
 
 def test_no_rows_give_no_tokens() -> None:
     """A step that ends inside every prompt samples nothing."""
-    assert sample(torch.empty(0, 5), []) == []
+    assert chosen(torch.empty(0, 5), []) == []
 
 
 @pytest.mark.parametrize("sampling", [GREEDY, HOT], ids=["greedy", "drawn"])
@@ -48,7 +49,7 @@ def test_banned_tokens_are_never_chosen(sampling: SamplingParams) -> None:
     logits = torch.tensor([[1.0, 50.0, 0.0, 60.0], [1.0, 50.0, 0.0, 60.0]])
     before = logits.clone()
     rows = [row(sampling, banned=(1, 3)), row(sampling, banned=(3,))]
-    first, second = sample(logits, rows)
+    first, second = chosen(logits, rows)
     assert first in (0, 2)
     assert second == 1
     assert torch.equal(logits, before)
@@ -61,7 +62,7 @@ def test_a_row_without_usable_logits_fails_alone(
 ) -> None:
     """NaN, +inf or nothing above -inf: its neighbours get their tokens."""
     logits = torch.tensor([[9.0, 0.0], bad, [0.0, 99.0]])
-    first, fault, last = sample(logits, [row(), row(sampling), row(HOT)])
+    first, fault, last = chosen(logits, [row(), row(sampling), row(HOT)])
     assert (first, last) == (0, 1)
     assert isinstance(fault, RowFault)
     assert fault.reason == "NON_FINITE_LOGITS"
@@ -83,9 +84,9 @@ def test_a_row_gives_the_same_token_alone_and_in_any_batch() -> None:
         row(replace(kinds[idx % 6], seed=idx), position=idx * 7, output_index=idx % 2)
         for idx in range(24)
     ]
-    together = sample(logits, rows)
-    alone = [sample(logits[idx : idx + 1], rows[idx : idx + 1])[0] for idx in range(24)]
-    backwards = sample(logits.flip(0), rows[::-1])[::-1]
+    together = chosen(logits, rows)
+    alone = [chosen(logits[idx : idx + 1], rows[idx : idx + 1])[0] for idx in range(24)]
+    backwards = chosen(logits.flip(0), rows[::-1])[::-1]
     assert together == alone == backwards
     assert len(set(together)) > 12
 
@@ -93,7 +94,7 @@ def test_a_row_gives_the_same_token_alone_and_in_any_batch() -> None:
 def test_low_precision_logits_are_drawn_from_as_their_exact_values() -> None:
     """Numbers of 16 bits are widened, never rounded again."""
     logits = (torch.randn(1, 64, generator=torch.Generator().manual_seed(1)) * 5).bfloat16()
-    assert sample(logits, [row(HOT)]) == sample(logits.float(), [row(HOT)])
+    assert chosen(logits, [row(HOT)]) == chosen(logits.float(), [row(HOT)])
 
 
 @pytest.mark.parametrize(
@@ -106,7 +107,7 @@ def test_draws_follow_the_filtered_distribution(sampling: SamplingParams) -> Non
     logits = torch.tensor([[1.0, 0.2, -0.5, 2.0, 1.5, -1.0, 0.0, 1.2]])
     kept = candidates(logits[0].numpy(), sampling)
     rows = [row(sampling, position=position) for position in range(4000)]
-    drawn = np.array(sample(logits.expand(4000, -1), rows))
+    drawn = np.array(chosen(logits.expand(4000, -1), rows))
     assert set(drawn.tolist()) == set(kept.ids.tolist())
     expected = 4000 * kept.weights / kept.weights.sum()
     seen = np.bincount(drawn, minlength=8)[kept.ids]
@@ -126,7 +127,7 @@ def test_the_ends_of_the_unit_interval_draw_the_first_and_the_last_token() -> No
 def test_a_temperature_near_zero_draws_the_greatest_logit() -> None:
     """Scores far below zero vanish; nothing overflows."""
     params = SamplingParams(temperature=1e-30, seed=1)
-    assert sample(torch.tensor([[1.0, 1.0001, -50.0, -torch.inf]]), [row(params)]) == [1]
+    assert chosen(torch.tensor([[1.0, 1.0001, -50.0, -torch.inf]]), [row(params)]) == [1]
 
 
 def test_top_p_keeps_the_smallest_set_and_the_lowest_ids_of_equals() -> None:

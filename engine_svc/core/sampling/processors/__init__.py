@@ -1,0 +1,1 @@
+"""What changes a row's logits because a request asks for it."""
