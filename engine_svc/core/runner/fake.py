@@ -8,8 +8,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
-from typing import assert_never
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, assert_never
 
 from engine_svc.core.kv_cache.slots import slots_for
 from engine_svc.core.models.description import ModelDescription, model_fingerprint
@@ -25,9 +26,14 @@ from engine_svc.core.outputs import (
 )
 from engine_svc.core.params import TokenId
 from engine_svc.core.runner.base import CacheCorruptError, Progress, RunnerInfo
+from engine_svc.core.runner.fake_logits import certain_logprobs
 from engine_svc.core.runner.fake_options import FakeFailure, FakeOptions, FakeReply
 
+if TYPE_CHECKING:
+    from engine_svc.core.runner.fake_model import FakeModel
+
 _EMPTY = -1
+NON_FINITE = RowFault(reason="NON_FINITE_LOGITS", message="the model produced non-finite logits")
 
 
 class FakeRunner:
@@ -52,9 +58,16 @@ class FakeRunner:
         self._block_size = 0
         self._slots: list[TokenId] = []
         self._num_steps = 0
+        self._model: FakeModel | None = None
 
     def load(self, progress: Progress) -> None:
         """Load nothing, and say so."""
+        if self._options.reply is FakeReply.SAMPLED:
+            from engine_svc.core.runner.fake_model import FakeModel  # noqa: PLC0415 - see there
+
+            self._model = FakeModel(
+                vocab_size=self._description.vocab_size, eos_token_id=self._options.eos_token_id
+            )
         progress("loading weights", 1, 1)
 
     def info(self) -> RunnerInfo:
@@ -78,6 +91,8 @@ class FakeRunner:
 
     def execute(self, step: SchedulerOutput) -> RunnerOutput:
         """Copy, write, then read back and answer. Only what computes takes its time or fails."""
+        if self._model is not None:
+            self._model.forget(step.finished_request_ids)
         for source, target in step.block_copies:
             self._copy(source, target)
         if not step.sequences:
@@ -88,17 +103,20 @@ class FakeRunner:
             self._fail()
         for sequence in step.sequences:
             self._write(sequence)
-        token_ids = {}
-        faults = {}
-        for sequence in step.sequences:
-            history = self._read(sequence)
-            if self._options.fault_token_id in history[: sequence.num_prompt_tokens]:
-                faults[sequence.request_id] = RowFault(
-                    reason="NON_FINITE_LOGITS", message="the model produced non-finite logits"
-                )
-            elif sequence.sample is not None:
-                token_ids[sequence.request_id] = (self._next(sequence, history),)
-        return RunnerOutput(token_ids=token_ids, faults=faults)
+        histories = {s.request_id: self._read(s) for s in step.sequences}
+        faults = {
+            sequence.request_id: NON_FINITE
+            for sequence in step.sequences
+            if self._options.fault_token_id
+            in histories[sequence.request_id][: sequence.num_prompt_tokens]
+        }
+        wanting = [
+            sequence
+            for sequence in step.sequences
+            if sequence.sample is not None and sequence.request_id not in faults
+        ]
+        answered = self._answer(wanting, [histories[s.request_id] for s in wanting])
+        return replace(answered, faults={**answered.faults, **faults})
 
     def probe(self) -> None:
         """Fail if the script says that everything fails now."""
@@ -152,6 +170,30 @@ class FakeRunner:
         if tuple(history[sequence.first_position :]) != sequence.token_ids:
             raise CacheCorruptError(f"{sequence.request_id}: another request wrote its slots")
         return history
+
+    def _answer(
+        self, sequences: Sequence[ScheduledSequence], histories: Sequence[list[TokenId]]
+    ) -> RunnerOutput:
+        if self._model is not None:
+            return self._model.answer(sequences, histories)
+        tokens = {
+            sequence.request_id: self._next(sequence, history)
+            for sequence, history in zip(sequences, histories, strict=True)
+        }
+        return RunnerOutput(
+            token_ids={request_id: (token,) for request_id, token in tokens.items()},
+            logprobs={
+                sequence.request_id: (
+                    certain_logprobs(
+                        tokens[sequence.request_id],
+                        asked,
+                        vocab_size=self._description.vocab_size,
+                    ),
+                )
+                for sequence in sequences
+                if sequence.sample is not None and (asked := sequence.sample.logprobs) is not None
+            },
+        )
 
     def _next(self, sequence: ScheduledSequence, history: list[TokenId]) -> TokenId:
         prompt = history[: sequence.num_prompt_tokens]

@@ -13,6 +13,9 @@ class FakeReply(Enum):
     """The prompt again and again, for ever."""
     ECHO_ONCE = "echo_once"
     """The prompt once, then an end token."""
+    SAMPLED = "sampled"
+    """Whatever is chosen from logits that follow from all tokens before: seeds, penalties, bans
+    and log-probabilities count as with a model."""
 
 
 class FakeFailure(Enum):
