@@ -248,5 +248,7 @@ def _error_of(fault: RowFault) -> errors.ServiceError:
             )
         case "DEADLINE_EXPIRED":
             return errors.DeadlineExpired(fault.message)
+        case "NO_TOKEN_LEFT":
+            return errors.InvalidRequest(fault.message, reason=fault.reason, field="sampling")
         case _:
             return errors.EngineFault(fault.message, reason=fault.reason)
