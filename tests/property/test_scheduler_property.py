@@ -17,11 +17,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from engine_svc.core.batching import BatchingOptions
 from engine_svc.core.params import RequestId
+from engine_svc.core.scheduler.base import SchedulerConfig
 from engine_svc.core.scheduler.registry import SCHEDULERS
 from tests.support.rules.registry import CHECKERS
 from tests.support.scheduler_machine.configs import CONFIGS
-from tests.support.scheduler_machine.prompts import recipes
+from tests.support.scheduler_machine.prompts import Recipe, recipes
 from tests.support.scheduler_machine.world import Failure, World
 
 SHARE_OF_EXAMPLES = 0.7
@@ -89,6 +91,25 @@ def test_a_policy_keeps_its_promises(policy: str) -> None:
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
     run_state_machine_as_test(machine, settings=bounds)
+
+
+def test_a_prompt_may_follow_a_prompt_where_everybody_else_is_paused() -> None:
+    """Found by the machine above: who is paused claims no turn between two prompts."""
+    world = World(
+        "spyre_chunked",
+        SchedulerConfig(
+            num_blocks=4,
+            block_size=64,
+            max_model_len=256,
+            max_num_seqs=2,
+            max_num_batched_tokens=64,
+            options=BatchingOptions(max_batch_tkv=256, min_decode_rows=1),
+        ),
+    )
+    lengths = [(1, 11), (122, 8), (1, 1), (1, 1), (1, 1), (1, 1)]
+    for idx, (prompt_len, max_tokens) in enumerate(lengths):
+        world.arrive(Recipe(prompt_len=prompt_len, max_tokens=max_tokens).spec(idx, ()))
+    world.drain()
 
 
 def test_every_policy_has_a_checker() -> None:

@@ -22,9 +22,13 @@ class PausingRules:
         self._limit = volume_limit(config)
         self._num_left_out: Counter[RequestId] = Counter()
 
+    def paused(self, decodable: set[RequestId]) -> set[RequestId]:
+        """Those who were left out of the last decode step."""
+        return {request_id for request_id in decodable if self._num_left_out[request_id]}
+
     def check_prompt_step(self, decodable: set[RequestId]) -> None:
         """Refuse a prompt while somebody is paused and somebody else decodes."""
-        paused = {request_id for request_id in decodable if self._num_left_out[request_id]}
+        paused = self.paused(decodable)
         holds = not paused or paused == decodable
         expect("no prompt while somebody is paused", holds=holds, got=paused)
 

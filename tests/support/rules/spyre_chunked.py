@@ -83,8 +83,10 @@ class SpyreChunkedRules:
         self._book.spoil(sequences)
 
     def _check_interleaving(self, decodable: set[RequestId]) -> None:
+        """Who is paused claims no turn between two prompts, but see `PausingRules`."""
         if self._config.options.interleave and self._was_prompt_step:
-            expect("decodes between two chunks", holds=not decodable, got=decodable)
+            waiting = decodable - self._pausing.paused(decodable)
+            expect("decodes between two chunks", holds=not waiting, got=waiting)
 
     def _check_one_prefill(self, step: SchedulerOutput, requests: KnownRequests) -> None:
         """A prompt that was begun is finished before the next one begins."""
