@@ -6,7 +6,6 @@ from typing import TypeAlias
 
 from google.protobuf.message import Message
 
-from gateway.message_fields import set_fields
 from gateway.values import (
     ChatMessage,
     ChatPrompt,
@@ -34,6 +33,7 @@ from steeple.common.v1 import (
 )
 from steeple.inference.v1 import chat_pb2, events_pb2, generate_pb2
 from steeple_rpc.errors import InvalidRequest, Unsupported
+from steeple_rpc.message_fields import set_fields
 from steeple_rpc.parameters import check_request
 
 Generating: TypeAlias = generate_pb2.GenerateRequest | generate_pb2.GenerateStreamRequest

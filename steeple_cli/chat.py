@@ -6,43 +6,25 @@ from typing import Annotated
 
 import typer
 
-from steeple_cli import options as cli
+from steeple_cli.options import Json, generating
 from steeple_cli.printing import print_json, print_text
 from steeple_cli.target import TARGET, Target, connected
 from steeple_client import Client, Event, GenerateOptions, Message, assistant, user
 from steeple_client import system as system_message
 
 
-def chat(  # noqa: PLR0913 - one parameter per option of the command
+@generating
+def chat(
     text: Annotated[
         str | None, typer.Argument(help="what to say; without it, a conversation")
     ] = None,
     *,
+    options: GenerateOptions,
     system: Annotated[str | None, typer.Option(help="the system message")] = None,
-    model: cli.Model = None,
-    max_tokens: cli.MaxTokens = None,
-    temperature: cli.Temperature = None,
-    top_k: cli.TopK = None,
-    top_p: cli.TopP = None,
-    seed: cli.Seed = None,
-    stop: cli.Stop = None,
-    priority: cli.Priority = None,
-    timeout: cli.Timeout = None,
-    json: cli.Json = False,
+    json: Json = False,
     target: Target = TARGET,
 ) -> None:
     """Say something to the model and print its answer, as it comes."""
-    options = cli.generate_options(
-        model=model,
-        max_tokens=max_tokens,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        seed=seed,
-        stop=stop,
-        priority=priority,
-        timeout_s=timeout,
-    )
     opening = [system_message(system)] if system else []
     show = print_json if json else print_text
     with connected(target) as client:

@@ -1,26 +1,140 @@
-"""The generation options of the command line, as the client's keywords."""
+"""The generation options of the command line: one table, by the client's keywords.
 
-from typing import Annotated, cast
+Ranges are the server's to check: it names the field, its limit and the value.
+"""
+
+from collections.abc import Callable, Mapping
+from inspect import Parameter, signature
+from typing import Annotated, Any, cast
 
 import typer
 
-from steeple_client import GenerateOptions
+from steeple_client import GenerateOptions, LengthPenalty
 
-Model = Annotated[str | None, typer.Option(help="served model; needed where there are several")]
-MaxTokens = Annotated[int | None, typer.Option(min=1, help="most tokens to produce")]
-Temperature = Annotated[float | None, typer.Option(min=0, help="0 = greedy")]
-TopK = Annotated[int | None, typer.Option(min=0, help="sample from the k likeliest; 0 = all")]
-TopP = Annotated[float | None, typer.Option(help="sample from this share of probability")]
-Seed = Annotated[int | None, typer.Option(min=0, help="the same seed gives the same answer")]
-Stop = Annotated[list[str] | None, typer.Option(help="end where the text has this; repeatable")]
-Priority = Annotated[
-    int | None, typer.Option(min=-1000, max=1000, help="lower goes first; default: 0")
+_SAMPLING, _END = "Sampling", "End of the output"
+_REQUEST = "Request and reply"
+
+Flag = bool | None
+Whole = int | None
+Number = float | None
+Text = str | None
+Texts = list[str] | None
+
+
+def _option(text: str, group: str, *names: str, **kind: Any) -> typer.models.OptionInfo:
+    """An option of a group of the help; `kind` is typer's."""
+    made: typer.models.OptionInfo = typer.Option(*names, help=text, rich_help_panel=group, **kind)
+    return made
+
+
+def _whole(text: str, group: str, low: int) -> typer.models.OptionInfo:
+    return _option(text, group, min=low, metavar="<int>")
+
+
+# Annotated types are of no common type.
+_OPTIONS: Mapping[str, Any] = {
+    "temperature": Annotated[Number, _option("0 = greedy", _SAMPLING, min=0, metavar="<float>")],
+    "top_k": Annotated[Whole, _whole("keep the k likeliest; 0 = all", _SAMPLING, 0)],
+    "top_p": Annotated[Number, _option("keep the likeliest up to this mass", _SAMPLING)],
+    "min_p": Annotated[Number, _option("drop what is below this share of the best", _SAMPLING)],
+    "typical_p": Annotated[Number, _option("keep the most typical up to this mass", _SAMPLING)],
+    "seed": Annotated[Whole, _whole("the same seed gives the same answer", _SAMPLING, 0)],
+    "repetition_penalty": Annotated[
+        Number, _option("above 1: fewer tokens of prompt and output", _SAMPLING)
+    ],
+    "presence_penalty": Annotated[Number, _option("off each token of the output", _SAMPLING)],
+    "frequency_penalty": Annotated[Number, _option("off a token, per occurrence", _SAMPLING)],
+    "length_penalty": Annotated[
+        Text, _option("the end becomes likelier from a token on", _SAMPLING, metavar="START:FACTOR")
+    ],
+    "logit_bias": Annotated[
+        Texts, _option("add to a token's logit; repeatable", _SAMPLING, metavar="ID:BIAS")
+    ],
+    "bad_words": Annotated[
+        Texts, _option("must not appear; repeatable", _SAMPLING, "--bad-word", metavar="TEXT")
+    ],
+    "max_tokens": Annotated[Whole, _whole("most tokens to produce", _END, 1)],
+    "min_tokens": Annotated[Whole, _whole("fewest tokens before an end", _END, 0)],
+    "stop": Annotated[Texts, _option("end where the text has this; repeatable", _END)],
+    "stop_token_ids": Annotated[
+        list[int] | None, _option("end with this token; repeatable", _END, "--stop-token-id")
+    ],
+    "ignore_eos": Annotated[
+        Flag, _option("go on past the model's end", _END, "--ignore-eos", show_default=False)
+    ],
+    "include_stop_in_output": Annotated[
+        Flag, _option("leave what ended it in the text", _END, "--keep-stop", show_default=False)
+    ],
+    "time_limit_ms": Annotated[Whole, _whole("milliseconds after which it ends as it is", _END, 1)],
+    "skip_special_tokens": Annotated[
+        Flag, _option("show special tokens", _REQUEST, "--special-tokens", show_default=False)
+    ],
+    "token_details": Annotated[
+        Flag, _option("tell each token (--json)", _REQUEST, "--token-details", show_default=False)
+    ],
+    "logprobs": Annotated[Whole, _whole("odds of each token and of so many best", _REQUEST, 0)],
+    "logprob_token_ids": Annotated[
+        list[int] | None, _option("odds of this token; repeatable", _REQUEST, "--logprob-token-id")
+    ],
+    "model": Annotated[Text, _option("served model, where there are several", _REQUEST)],
+    "priority": Annotated[Whole, _option("lower goes first; default: 0", _REQUEST)],
+    "cache_salt": Annotated[Text, _option("share cached prefixes only within it", _REQUEST)],
+    "timeout_s": Annotated[
+        Number, _option("seconds before the call is given up", _REQUEST, "--timeout")
+    ],
+}
+Json = Annotated[
+    bool, _option("print every event as a JSON line", _REQUEST, "--json", show_default=False)
 ]
-Timeout = Annotated[float | None, typer.Option(help="seconds before the call is given up")]
-Json = Annotated[bool, typer.Option("--json", help="print every event as a JSON line")]
 
 
-def generate_options(**given: object) -> GenerateOptions:
+def generating(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that takes `options: GenerateOptions`, with an option for each of them instead."""
+
+    def run(**given: object) -> None:
+        options = {name: given.pop(name) for name in _OPTIONS}
+        command(**given, options=_generate_options(options))
+
+    own = signature(command, eval_str=True).parameters.values()
+    added = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        for name, kind in _OPTIONS.items()
+    ]
+    shown = [*(parameter for parameter in own if parameter.name != "options"), *added]
+    shown.sort(key=lambda parameter: parameter.kind)
+    # What typer reads instead of the code.
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in shown}
+    vars(run)["__signature__"] = signature(run).replace(parameters=shown)
+    return run
+
+
+def _generate_options(given: Mapping[str, object]) -> GenerateOptions:
     """The options that were given; the server decides about the others."""
     chosen = {name: value for name, value in given.items() if value is not None and value != []}
+    if "skip_special_tokens" in chosen:
+        chosen["skip_special_tokens"] = False  # the option shows them
+    for name, read in (("length_penalty", _length_penalty), ("logit_bias", _logit_bias)):
+        if name in chosen:
+            chosen[name] = read(chosen[name])
     return cast("GenerateOptions", chosen)  # names and types are typer's
+
+
+# Texts and lists of texts, as typer gives them.
+def _length_penalty(text: Any) -> LengthPenalty:
+    start, factor = _pair("--length-penalty", text)
+    return LengthPenalty(start_index=start, decay_factor=factor)
+
+
+def _logit_bias(texts: Any) -> dict[int, float]:
+    return dict(_pair("--logit-bias", text) for text in texts)
+
+
+def _pair(option: str, text: str) -> tuple[int, float]:
+    first, _, second = text.partition(":")
+    try:
+        return int(first), float(second)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is not a whole number, a colon and a number", param_hint=option
+        ) from None

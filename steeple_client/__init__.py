@@ -11,10 +11,12 @@ from steeple_client.aio import AsyncClient
 from steeple_client.options import GenerateOptions
 from steeple_client.sync import Client
 from steeple_client.values import (
+    Candidate,
     Event,
     Finished,
     FinishReason,
     Generation,
+    LengthPenalty,
     Message,
     Model,
     Started,
@@ -28,12 +30,14 @@ from steeple_client.values import (
 
 __all__ = [
     "AsyncClient",
+    "Candidate",
     "Client",
     "Event",
     "FinishReason",
     "Finished",
     "GenerateOptions",
     "Generation",
+    "LengthPenalty",
     "Message",
     "Model",
     "Started",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any, TypeAlias, TypeVar
 
 from steeple.common.v1 import chat_pb2 as common_chat_pb2
@@ -9,10 +10,12 @@ from steeple.common.v1 import finish_reason_pb2, sampling_pb2, tokens_pb2, usage
 from steeple.inference.v1 import chat_pb2, events_pb2, generate_pb2, model_service_pb2
 from steeple_client.options import GenerateOptions
 from steeple_client.values import (
+    Candidate,
     Event,
     Finished,
     FinishReason,
     Generation,
+    LengthPenalty,
     Message,
     Model,
     Started,
@@ -21,13 +24,27 @@ from steeple_client.values import (
     Usage,
 )
 from steeple_rpc.errors import EngineFault, InvalidRequest
+from steeple_rpc.message_fields import set_fields
 
 Streamed: TypeAlias = generate_pb2.GenerateStreamResponse | chat_pb2.ChatStreamResponse
 Prompt: TypeAlias = str | Sequence[int]
 Generating = TypeVar("Generating", generate_pb2.GenerateRequest, generate_pb2.GenerateStreamRequest)
 Chatting = TypeVar("Chatting", chat_pb2.ChatRequest, chat_pb2.ChatStreamRequest)
 
-_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "seed")
+_SAMPLING = (
+    "temperature",
+    "top_k",
+    "top_p",
+    "min_p",
+    "typical_p",
+    "seed",
+    "repetition_penalty",
+    "presence_penalty",
+    "frequency_penalty",
+    "length_penalty",
+    "logit_bias",
+    "bad_words",
+)
 _STOPPING = (
     "max_tokens",
     "min_tokens",
@@ -35,9 +52,10 @@ _STOPPING = (
     "stop_token_ids",
     "ignore_eos",
     "include_stop_in_output",
+    "time_limit_ms",
 )
-_OUTPUT = ("skip_special_tokens", "token_details")
-_REQUEST = ("model", "request_id", "truncate_prompt_tokens", "priority")
+_OUTPUT = ("skip_special_tokens", "token_details", "logprobs", "logprob_token_ids")
+_REQUEST = ("model", "request_id", "truncate_prompt_tokens", "priority", "cache_salt")
 _CLIENT = ("timeout_s",)
 _ROLES = {
     "system": common_chat_pb2.ROLE_SYSTEM,
@@ -99,9 +117,12 @@ def _fields(options: GenerateOptions) -> dict[str, Any]:
     unknown = set(options) - {*_SAMPLING, *_STOPPING, *_OUTPUT, *_REQUEST, *_CLIENT}
     if unknown:
         raise TypeError(f"unknown options: {', '.join(sorted(unknown))}")
-    if isinstance(options.get("stop"), str):
-        raise TypeError("stop is a list of texts; a single text would be taken letter by letter")
-    given: dict[str, Any] = dict(options)
+    given: dict[str, Any] = {name: _sendable(value) for name, value in options.items()}
+    for name in ("stop", "bad_words"):
+        if isinstance(given.get(name), str):
+            raise TypeError(
+                f"{name} is a list of texts; a single text would be taken letter by letter"
+            )
 
     def chosen(names: Sequence[str]) -> dict[str, Any]:
         return {name: given[name] for name in names if name in given}
@@ -112,6 +133,11 @@ def _fields(options: GenerateOptions) -> dict[str, Any]:
         "stopping": sampling_pb2.StoppingParams(**chosen(_STOPPING)),
         "output": sampling_pb2.OutputParams(**chosen(_OUTPUT)),
     }
+
+
+def _sendable(value: object) -> object:
+    """What a message's constructor takes."""
+    return asdict(value) if isinstance(value, LengthPenalty) else value
 
 
 def to_event(response: Streamed) -> Event:
@@ -183,7 +209,8 @@ def _started(message: events_pb2.Started) -> Started:
         request_id=message.request_id,
         model=message.model,
         num_prompt_tokens=message.prompt_tokens,
-        sampling={field.name: value for field, value in message.sampling.ListFields()},
+        sampling=set_fields(message.sampling),
+        stopping=set_fields(message.stopping),
         max_tokens=message.stopping.max_tokens,
     )
 
@@ -201,7 +228,19 @@ def _finished(
 
 
 def _tokens(messages: Sequence[tokens_pb2.TokenDetail]) -> tuple[Token, ...]:
-    return tuple(Token(token_id=token.id, text=token.text) for token in messages)
+    return tuple(
+        Token(
+            token_id=token.id,
+            text=token.text,
+            logprob=token.logprob if token.HasField("logprob") else None,
+            rank=token.rank if token.HasField("rank") else None,
+            top=tuple(
+                Candidate(token_id=other.id, text=other.text, logprob=other.logprob)
+                for other in token.top
+            ),
+        )
+        for token in messages
+    )
 
 
 def _usage(message: usage_pb2.Usage) -> Usage:

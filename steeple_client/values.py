@@ -1,5 +1,6 @@
 """What calls take and give: frozen values, no wire messages."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -40,11 +41,37 @@ def system(text: str) -> Message:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LengthPenalty:
+    """The end of sequence becomes likelier with every token beyond a length."""
+
+    start_index: int
+    """Output tokens before the growth starts."""
+    decay_factor: float
+    """1 to 10, per further token."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A token that could have been produced."""
+
+    token_id: int
+    text: str
+    logprob: float
+    """Natural log-probability under the raw logits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
     """One output token and its own text."""
 
     token_id: int
     text: str
+    logprob: float | None = None
+    """As a candidate's; only where log-probabilities were asked for."""
+    rank: int | None = None
+    """1 = no token was likelier; with `logprob`."""
+    top: tuple[Candidate, ...] = ()
+    """The likeliest ones, or those asked for by id; best first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +81,12 @@ class Started:
     request_id: str
     model: str
     num_prompt_tokens: int
-    sampling: dict[str, float | int] = field(default_factory=dict)
+    sampling: Mapping[str, object] = field(default_factory=dict)
     """The sampling in use, by field name of the contract."""
+    stopping: Mapping[str, object] = field(default_factory=dict)
+    """The limits in use, likewise."""
     max_tokens: int = 0
-    """The limit in use."""
+    """One of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,12 +6,12 @@ from contextlib import aclosing
 import grpc
 
 from gateway.clients.calls import correlation, stream, unary
-from gateway.message_fields import set_fields
 from gateway.upstream_values import EngineFacts, EngineRequest, EngineUpdate, TokenLogprobs
 from gateway.values import FinishReason, LogprobsWanted
 from steeple.common.v1 import finish_reason_pb2, sampling_pb2, tokens_pb2
 from steeple.engine.v1 import engine_service_pb2_grpc, generate_pb2, info_pb2
 from steeple_rpc.errors import EngineFault, ServiceError
+from steeple_rpc.message_fields import set_fields
 
 LOST = "ENGINE_LOST"
 CALL_TIMEOUT_S = 5.0

@@ -91,13 +91,6 @@ BAD = [
         "sampling.temperature",
         "0 to 100",
     ),
-    (
-        request(output={"n": 2}),
-        "UNIMPLEMENTED",
-        "NOT_IMPLEMENTED",
-        "output.n",
-        "",
-    ),
     (request(output={"n": 2}), "UNIMPLEMENTED", "NOT_IMPLEMENTED", "output.n", ""),
     (request(guided={"regex": "a+"}), "UNIMPLEMENTED", "NOT_IMPLEMENTED", "guided", ""),
     (request(request_id="a b"), "INVALID_ARGUMENT", "BAD_REQUEST_ID", "request_id", "128"),

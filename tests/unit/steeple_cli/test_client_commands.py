@@ -11,7 +11,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from steeple.common.v1 import chat_pb2 as common_chat_pb2
+from steeple.common.v1 import sampling_pb2
 from steeple_cli.__main__ import app
+from steeple_cli.options import _OPTIONS
+from steeple_client import GenerateOptions
 from steeple_rpc.errors import NotFound, Overloaded
 from steeple_rpc.lifecycle import Lifecycle
 from tests.support.answers import chat_events, generate_events, played
@@ -100,6 +103,64 @@ async def test_options_reach_the_request(
     assert request.sampling.HasField("seed")
     assert request.sampling.HasField("temperature")
     assert list(request.stopping.stop) == ["a", "b"]
+
+
+@pytest.mark.parametrize("command", ["generate", "chat"])
+async def test_every_parameter_has_its_option(
+    steeple: Command, script: ScriptedInference, command: str
+) -> None:
+    script.generate_stream = played(generate_events("4"))
+    script.chat_stream = played(chat_events("4"))
+    result = await steeple(
+        command,
+        *("x", "--min-p=0.5", "--typical-p=0.25", "--repetition-penalty=1.5"),
+        *("--presence-penalty=-0.5", "--frequency-penalty=0.5", "--length-penalty=3:1.5"),
+        *("--logit-bias=5:-1.5", "--logit-bias=7:2", "--bad-word=fox", "--bad-word=dog"),
+        *("--min-tokens=2", "--stop-token-id=9", "--ignore-eos", "--keep-stop"),
+        *("--time-limit-ms=50", "--special-tokens", "--token-details", "--logprobs=0"),
+        *("--logprob-token-id=3", "--cache-salt=s", "--timeout=5"),
+    )
+    assert result.exit_code == 0, result.stderr
+    (request,) = script.requests
+    assert request.sampling == sampling_pb2.SamplingParams(
+        min_p=0.5,
+        typical_p=0.25,
+        repetition_penalty=1.5,
+        presence_penalty=-0.5,
+        frequency_penalty=0.5,
+        length_penalty=sampling_pb2.LengthPenalty(start_index=3, decay_factor=1.5),
+        logit_bias={5: -1.5, 7: 2.0},
+        bad_words=["fox", "dog"],
+    )
+    assert request.stopping == sampling_pb2.StoppingParams(
+        min_tokens=2,
+        stop_token_ids=[9],
+        ignore_eos=True,
+        include_stop_in_output=True,
+        time_limit_ms=50,
+    )
+    assert request.output == sampling_pb2.OutputParams(
+        skip_special_tokens=False, token_details=True, logprobs=0, logprob_token_ids=[3]
+    )
+    assert request.cache_salt == "s"
+
+
+@pytest.mark.parametrize(
+    "option", ["--length-penalty=3", "--length-penalty=a:1", "--logit-bias=5", "--logit-bias=5:x"]
+)
+async def test_a_pair_that_is_none_is_wrong_usage(
+    steeple: Command, script: ScriptedInference, option: str
+) -> None:
+    result = await steeple("generate", "x", option)
+    assert result.exit_code == 2
+    assert option.partition("=")[0] in result.stderr
+    assert script.requests == []
+
+
+def test_the_command_line_and_the_client_have_the_same_options() -> None:
+    """But the id of a request and the cut of a prompt, which are for programs."""
+    for_programs = {"request_id", "truncate_prompt_tokens"}
+    assert set(_OPTIONS) == set(GenerateOptions.__annotations__) - for_programs
 
 
 async def test_options_that_are_not_given_are_the_servers(

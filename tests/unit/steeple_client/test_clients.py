@@ -9,13 +9,16 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from steeple.common.v1 import chat_pb2 as common_chat_pb2
+from steeple.common.v1 import sampling_pb2
 from steeple_client import (
     AsyncClient,
+    Candidate,
     Client,
     Event,
     Finished,
     FinishReason,
     Generation,
+    LengthPenalty,
     Message,
     Model,
     Started,
@@ -53,6 +56,7 @@ STARTED = Started(
     model="m",
     num_prompt_tokens=3,
     sampling={"seed": 7, "temperature": 0.0},
+    stopping={"max_tokens": 9},
     max_tokens=9,
 )
 FINISHED = Finished(reason=FinishReason.EOS, stop=0)
@@ -246,6 +250,55 @@ async def test_only_given_options_are_sent(calls: Calls, script: ScriptedInferen
     assert full.output.token_details
 
 
+async def test_every_parameter_is_sent(calls: Calls, script: ScriptedInference) -> None:
+    script.generate = replied(generate_reply("4"))
+    await calls.generate(
+        "x",
+        typical_p=0.5,
+        repetition_penalty=1.5,
+        presence_penalty=0.5,
+        frequency_penalty=-0.5,
+        length_penalty=LengthPenalty(start_index=3, decay_factor=1.5),
+        logit_bias={5: -1.0},
+        bad_words=["fox"],
+        time_limit_ms=50,
+        logprobs=2,
+        cache_salt="s",
+    )
+    await calls.generate("x", logprob_token_ids=[3, 1])
+    request, by_id = script.requests
+    assert request.sampling == sampling_pb2.SamplingParams(
+        typical_p=0.5,
+        repetition_penalty=1.5,
+        presence_penalty=0.5,
+        frequency_penalty=-0.5,
+        length_penalty=sampling_pb2.LengthPenalty(start_index=3, decay_factor=1.5),
+        logit_bias={5: -1.0},
+        bad_words=["fox"],
+    )
+    assert (request.stopping.time_limit_ms, request.cache_salt) == (50, "s")
+    assert request.output == sampling_pb2.OutputParams(logprobs=2)
+    assert by_id.output == sampling_pb2.OutputParams(logprob_token_ids=[3, 1])
+
+
+async def test_a_tokens_odds_are_told(calls: Calls, script: ScriptedInference) -> None:
+    reply = generate_reply("4")
+    detail = reply.outputs[0].tokens[0]
+    detail.logprob, detail.rank = -1.5, 2
+    detail.top.add(id=9, text="i", logprob=-0.5)
+    script.generate = replied(reply)
+    (token,) = (await calls.generate("x", logprobs=1)).tokens
+    top = (Candidate(token_id=9, text="i", logprob=-0.5),)
+    assert token == Token(token_id=1, text="4", logprob=-1.5, rank=2, top=top)
+
+
+@pytest.mark.parametrize("name", ["stop", "bad_words"])
+async def test_a_single_text_is_no_list(calls: Calls, name: str) -> None:
+    """Taken for one, each of its letters would count."""
+    with pytest.raises(TypeError, match=name):
+        await calls.generate("x", **{name: "END"})
+
+
 @pytest.mark.parametrize("way", ["generate", "generate_stream", "chat", "chat_stream"])
 async def test_an_unknown_option_is_refused_before_it_is_sent(
     calls: Calls, script: ScriptedInference, way: str
@@ -254,12 +307,6 @@ async def test_an_unknown_option_is_refused_before_it_is_sent(
     with pytest.raises(TypeError, match="temprature"):
         await getattr(calls, way)(prompt, temprature=0.5)
     assert script.requests == []
-
-
-async def test_a_single_text_is_no_list_of_stop_strings(calls: Calls) -> None:
-    """Taken for one, the output would end at any of its letters."""
-    with pytest.raises(TypeError, match="stop"):
-        await calls.generate("x", stop="END")
 
 
 @pytest.mark.parametrize("options", [{"max_tokens": -1}, {"max_tokens": 1 << 40}, {"seed": -1}])

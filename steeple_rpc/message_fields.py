@@ -1,4 +1,4 @@
-"""Parameter messages of the contract as the gateway's own options."""
+"""Messages of the contract as plain values that do not change with them."""
 
 from typing import Any
 
