@@ -7,8 +7,9 @@ import time
 import uvloop
 
 from engine_svc.core.threads import available_cores, default_num_threads, thread_environment
+from engine_svc.core_keeper import CoreKeeper, StartupRefused
 from engine_svc.core_process import CoreProcess
-from engine_svc.front import EngineFront, StartupRefused
+from engine_svc.front import EngineFront
 from engine_svc.metrics import EngineMetrics
 from engine_svc.service import EngineService, ServedModel
 from engine_svc.settings import EngineSettings
@@ -32,14 +33,15 @@ async def serve(settings: EngineSettings, seen: Observed) -> None:
     """
     num_threads = settings.num_threads or default_num_threads(available_cores())
     metrics = EngineMetrics(seen.registry)
-    front = EngineFront(
+    keeper = CoreKeeper(
         CoreProcess,
         settings.core_config(num_threads),
         environment=thread_environment(num_threads, os.environ),
-        max_num_waiting=settings.num_waiting_limit,
         startup_timeout_s=settings.startup_timeout_s,
+        step_deadline_s=settings.step_deadline_s,
         clock=time.monotonic,
     )
+    front = EngineFront(keeper, max_num_waiting=settings.num_waiting_limit, clock=time.monotonic)
     front.follow(metrics)
     metrics.follow_progress(lambda: front.since_last_step_s)
     server = make_server(settings, seen.observers)

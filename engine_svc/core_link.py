@@ -7,7 +7,15 @@ from engine_svc.core.messages import Command, CoreConfig, Event
 
 
 class CoreLost(Exception):
-    """The core ended without being told to."""
+    """The core ended without being told to, or says what cannot be understood."""
+
+
+class CoreStalled(CoreLost):
+    """The core lives and does not answer."""
+
+
+class CoreRefused(CoreLost):
+    """The core says that it cannot serve, or takes too long to become ready."""
 
 
 class EngineCore(Protocol):
@@ -28,8 +36,11 @@ class EngineCore(Protocol):
         """Everything that the core tells, in order.
 
         Raises:
-            CoreLost: the core is gone.
+            CoreLost: the core is gone, or cannot be understood.
         """
 
     async def stop(self) -> None:
-        """End the core, gently if it listens, else by force. Idempotent."""
+        """End a core that listens, gently; by force if it does not listen after all. Idempotent."""
+
+    async def kill(self) -> None:
+        """End the core by force, whatever it does. Idempotent."""

@@ -7,12 +7,18 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
 
+import msgspec
+
 from engine_svc.core.messages import Command, CoreConfig, Event, Start, Stop, decode_events, encode
 from engine_svc.core.pipe import HEADER
 from engine_svc.core_link import CoreLost
+from steeple_rpc.telemetry import logger
 
-STOP_TIMEOUT_S = 5.0
+STOP_TIMEOUT_S = 0.5
+KILL_TIMEOUT_S = 10.0
 STREAM_LIMIT = 1 << 24
+MAX_FRAME_BYTES = 1 << 26
+"""Far more than a step of any size tells: whoever announces more talks nonsense."""
 
 
 class CoreProcess:
@@ -51,15 +57,19 @@ class CoreProcess:
         self._gathered.append(command)
 
     async def events(self) -> AsyncIterator[Event]:
-        """Everything that the child tells, until it is gone."""
+        """Everything that the child tells, until it is gone or talks nonsense."""
         assert self._reader is not None  # noqa: S101 - start() came first
         try:
             while True:
                 (length,) = HEADER.unpack(await self._reader.readexactly(HEADER.size))
+                if length > MAX_FRAME_BYTES:
+                    raise CoreLost(f"it announced a message of {length} bytes")
                 for event in decode_events(await self._reader.readexactly(length)):
                     yield event
         except (asyncio.IncompleteReadError, OSError) as error:
-            raise CoreLost from error
+            raise CoreLost("its process is gone, or closed the connection") from error
+        except msgspec.DecodeError as error:
+            raise CoreLost("it sent what is no message") from error
 
     async def stop(self) -> None:
         """Ask the child to end; kill it if it does not within STOP_TIMEOUT_S."""
@@ -67,11 +77,22 @@ class CoreProcess:
             return
         self.send(Stop())
         self._flush()
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._process.wait(), STOP_TIMEOUT_S)
-        except TimeoutError:
+        await self.kill()
+
+    async def kill(self) -> None:
+        """Kill the child, stopped or stuck as it may be, and wait for its end."""
+        if self._process is None or self._writer is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
             self._process.kill()
-            await self._process.wait()
+        try:
+            status = await asyncio.wait_for(self._process.wait(), KILL_TIMEOUT_S)
+            logger().debug("core_ended", status=status)
+        except TimeoutError:
+            # In the kernel, waiting for a device: nobody can do more.
+            logger().error("core_unkillable", pid=self._process.pid)
         self._writer.close()
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()

@@ -104,6 +104,12 @@ class EngineSettings(ServiceSettings):
     startup_timeout_s: float = Field(
         default=600.0, gt=0, description="seconds that loading and warm-up may take"
     )
+    step_deadline_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="replace a core that owes an answer and is silent for so many seconds; four"
+        " times the slowest of its recent steps are always allowed",
+    )
     max_faulty_requests: Count = Field(
         default=DEFAULT_MAX_FAULTY_REQUESTS,
         description="replace the core when so many requests fail within a minute by its fault",

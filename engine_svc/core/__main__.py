@@ -10,6 +10,7 @@ from engine_svc.core.errors import StartupError
 from engine_svc.core.guarded_runner import CoreSickError
 from engine_svc.core.loop import EngineLoop
 from engine_svc.core.messages import CoreConfig, Failed, Loading, Ready, Start
+from engine_svc.core.parent_death import end_with_parent
 from engine_svc.core.pipe import PeerGone, SocketPipe
 from steeple_rpc.telemetry import configure_logging, logger
 
@@ -19,6 +20,7 @@ SICK = 3
 
 def main() -> int:
     """Serve the front at the other end of the inherited socket; the exit status."""
+    end_with_parent()
     # The front decides when the core ends: a signal to the whole group is the front's to handle.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

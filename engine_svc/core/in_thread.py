@@ -56,6 +56,11 @@ class InThreadCore:
             self.send(Stop())
             await asyncio.to_thread(self._thread.join)
 
+    async def kill(self) -> None:
+        """A thread cannot be killed: it is asked, and not waited for."""
+        if self._thread is not None:
+            self.send(Stop())
+
 
 class _QueuePipe:
     """A CorePipe over queues."""

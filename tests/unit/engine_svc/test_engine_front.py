@@ -14,7 +14,8 @@ from engine_svc.core.outputs import RequestOutput
 from engine_svc.core.params import FinishReason, RequestId
 from engine_svc.core.request_spec import RequestSpec
 from engine_svc.core.runner.fake_options import FakeOptions
-from engine_svc.front import EngineFront, StartupRefused
+from engine_svc.core_keeper import CoreKeeper, StartupRefused
+from engine_svc.front import EngineFront
 from steeple_rpc.errors import (
     AlreadyExists,
     DeadlineExpired,
@@ -26,6 +27,7 @@ from steeple_rpc.errors import (
 from steeple_rpc.outbox import Outbox
 from tests.support.models import GRANITE, save_model
 from tests.support.requests import request_spec
+from tests.support.scripted_core import ScriptedCore
 
 BAD, CRASH = 66, 77
 
@@ -40,7 +42,6 @@ def make_front(
     *,
     max_num_seqs: int = 4,
     max_num_waiting: int = 4,
-    startup_timeout_s: float = 30.0,
 ) -> EngineFront:
     """A front over a fake model on a thread."""
     config = CoreConfig(
@@ -51,14 +52,15 @@ def make_front(
         block_size=4,
         fake=FakeOptions(fault_token_id=BAD, raise_token_id=CRASH),
     )
-    return EngineFront(
+    keeper = CoreKeeper(
         InThreadCore,
         config,
         environment={},
-        max_num_waiting=max_num_waiting,
-        startup_timeout_s=startup_timeout_s,
+        startup_timeout_s=30.0,
+        step_deadline_s=60.0,
         clock=time.monotonic,
     )
+    return EngineFront(keeper, max_num_waiting=max_num_waiting, clock=time.monotonic)
 
 
 class Ready:
@@ -219,11 +221,45 @@ async def test_a_model_that_cannot_be_served_ends_the_front(tmp_path: Path) -> N
         await front.run(Ready())
 
 
-async def test_a_core_that_takes_too_long_to_start_ends_the_front(model_dir: Path) -> None:
-    """With the setting that allows more."""
-    front = make_front(model_dir, startup_timeout_s=0.0)
-    with pytest.raises(StartupRefused, match="--startup-timeout-s"):
-        await front.run(Ready())
+async def ready_front(core: ScriptedCore, *, step_deadline_s: float) -> EngineFront:
+    """A front over a core that does what the test says; not run yet."""
+    keeper = CoreKeeper(
+        lambda: core,
+        CoreConfig(model_dir="", runner="fake"),
+        environment={},
+        startup_timeout_s=30.0,
+        step_deadline_s=step_deadline_s,
+        clock=time.monotonic,
+    )
+    core.become_ready()
+    return EngineFront(keeper, max_num_waiting=4, clock=time.monotonic)
+
+
+async def test_requests_of_a_core_that_is_gone_end_as_lost() -> None:
+    """UNAVAILABLE: another engine may serve them."""
+    core = ScriptedCore()
+    front = await ready_front(core, step_deadline_s=60.0)
+    async with running(front):
+        outbox = front.submit(request_spec("a"))
+        core.lose()
+        with pytest.raises(Unavailable) as lost:
+            await collect(outbox)
+        with pytest.raises(Unavailable) as refused:
+            front.submit(request_spec("b"))
+    assert (lost.value.reason, refused.value.reason) == ("ENGINE_LOST", "STARTING")
+
+
+async def test_requests_of_a_core_that_is_silent_end_as_stalled() -> None:
+    """With a reason of their own; how long it has been silent is told meanwhile."""
+    core = ScriptedCore()
+    front = await ready_front(core, step_deadline_s=0.1)
+    async with running(front):
+        assert front.since_last_step_s == 0.0
+        outbox = front.submit(request_spec("a"))
+        with pytest.raises(Unavailable) as stalled:
+            await collect(outbox)
+    assert stalled.value.reason == "ENGINE_STALLED"
+    assert core.ended == "killed"
 
 
 async def test_slow_readers_do_not_hold_up_others(model_dir: Path) -> None:
