@@ -1,6 +1,7 @@
 """Reads single values of config.json; null means the default, as in transformers."""
 
 import math
+import reprlib
 from typing import Any, NoReturn
 
 from engine_svc.core.errors import StartupError
@@ -9,6 +10,9 @@ from engine_svc.core.errors import StartupError
 Json = dict[str, Any]
 
 _MAX_SHOWN = 80
+# A value may be of any size and depth.
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxlong = _REPR.maxother = _MAX_SHOWN
 
 
 def positive_int(config: Json, name: str, default: int | None = None) -> int:
@@ -58,7 +62,7 @@ def fail(name: str, value: Any, rule: str) -> NoReturn:
 
 def shown(value: Any) -> str:
     """A value as messages show it, cut where it would hide the rest."""
-    text = repr(value)
+    text = _REPR.repr(value)
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from engine_svc.core.errors import StartupError
 from engine_svc.core.models.config_values import Json
 from engine_svc.core.models.generation_config import default_sampling, end_token_ids
+from engine_svc.core.models.model_files import read_json
 from engine_svc.core.models.refused import check_architecture
 from engine_svc.core.params import SamplingParams, TokenId
 
@@ -35,8 +36,8 @@ def read_description(directory: Path) -> ModelDescription:
     """
     if not directory.is_dir():
         raise StartupError(f"no model directory at {directory}: pass --model DIR")
-    config = read_json(directory / "config.json")
-    generation = _optional_json(directory / "generation_config.json")
+    config = read_json(directory, "config.json")
+    generation = _optional_json(directory, "generation_config.json")
     architectures = config.get("architectures")
     if not isinstance(architectures, list) or len(architectures) != 1:
         raise StartupError(f"{directory}/config.json: architectures must name exactly one class")
@@ -69,25 +70,8 @@ def model_fingerprint(description: ModelDescription, *, dtype: str, headers: byt
     return hashlib.sha256(b"".join(b"%d:%s" % (len(part), part) for part in parts)).hexdigest()
 
 
-def read_json(path: Path) -> Json:
-    """A JSON object from a file.
-
-    Raises:
-        StartupError: there is none; the message names the file.
-    """
-    try:
-        value = json.loads(path.read_bytes())
-    except OSError as error:
-        raise StartupError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise StartupError(f"{path} is not JSON") from error
-    if not isinstance(value, dict):
-        raise StartupError(f"{path} is not a JSON object")
-    return value
-
-
-def _optional_json(path: Path) -> Json:
-    return read_json(path) if path.exists() else {}
+def _optional_json(directory: Path, name: str) -> Json:
+    return read_json(directory, name) if (directory / name).exists() else {}
 
 
 def _max_model_len(config: Json, directory: Path) -> int:

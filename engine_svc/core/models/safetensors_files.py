@@ -1,8 +1,7 @@
 """Lists the weight files of a model directory. Nothing else decides which files are opened.
 
 Pickle files run code when they are opened: they never are. Beside safetensors they are ignored,
-alone they are refused. A link is followed inside the model directory, and in the Hugging Face hub
-cache from `snapshots/<revision>` to the `blobs` beside it; anywhere else it is refused.
+alone they are refused.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine_svc.core.errors import StartupError
-from engine_svc.core.models.description import read_json
+from engine_svc.core.models.model_files import MAX_INDEX_BYTES, own_file, read_json
 from engine_svc.core.models.safetensors_header import TensorEntry, WeightFile, read_weight_file
 
 SINGLE_FILE = "model.safetensors"
@@ -50,18 +49,18 @@ def list_weight_files(directory: Path) -> WeightFiles:
         StartupError: there are none, or one is not sound; the message names file and remedy.
     """
     if (directory / SINGLE_FILE).exists():
-        return WeightFiles(files=(read_weight_file(_own(directory, SINGLE_FILE)),))
+        return WeightFiles(files=(read_weight_file(own_file(directory, SINGLE_FILE)),))
     if (directory / INDEX_FILE).exists():
         return _listed_by_index(directory)
     raise _without_safetensors(directory)
 
 
 def _listed_by_index(directory: Path) -> WeightFiles:
-    weight_map = read_json(_own(directory, INDEX_FILE)).get("weight_map")
+    weight_map = read_json(directory, INDEX_FILE, max_bytes=MAX_INDEX_BYTES).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise StartupError(f"{INDEX_FILE}: weight_map must name the file of every tensor")
     names = {_plain(name) for name in weight_map.values()}
-    files = tuple(read_weight_file(_own(directory, name)) for name in sorted(names))
+    files = tuple(read_weight_file(own_file(directory, name)) for name in sorted(names))
     _check_index(weight_map, files)
     return WeightFiles(files=files)
 
@@ -90,26 +89,6 @@ def _plain(name: object) -> str:
     if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
         raise StartupError(f"{INDEX_FILE}: {name!r} is not the name of a safetensors file")
     return name
-
-
-def _own(directory: Path, name: str) -> Path:
-    """The file of that name, if it belongs to the model; links are followed once, here."""
-    root = directory.resolve()
-    # The blobs have names of their own: messages and `WeightFile.path` keep the model's.
-    path = root / name
-    target = path.resolve()
-    if not target.is_file():
-        raise StartupError(f"{name}: there is no such file in the model directory: fetch it again")
-    if not any(target.is_relative_to(home) for home in _homes(root)):
-        raise StartupError(f"{name}: is a link that leaves the model directory: copy the file")
-    return path
-
-
-def _homes(root: Path) -> tuple[Path, ...]:
-    """Where a model's files may lie."""
-    if root.parent.name == "snapshots":
-        return root, root.parent.parent / "blobs"
-    return (root,)
 
 
 def _without_safetensors(directory: Path) -> StartupError:
