@@ -66,7 +66,7 @@ def main() -> int:
     settings = load_settings(EngineSettings, sys.argv[1:])
     configure_logging(service="engine", level=settings.log_level, form=settings.log_format)
     try:
-        with observed(settings) as seen:
+        with observed("engine", settings) as seen:
             uvloop.run(serve(settings, seen))
     except (SettingRefused, StartupRefused) as error:
         sys.stderr.write(f"error: {error}\n")

@@ -8,6 +8,7 @@ from engine_svc.convert import to_info, to_load, to_response
 from engine_svc.core.messages import EngineInfo
 from engine_svc.core.params import RequestId
 from engine_svc.front import EngineFront
+from engine_svc.phases import PhaseSpans
 from engine_svc.validation import EngineLimits, to_spec
 from steeple.engine.v1 import (
     engine_service_pb2,
@@ -19,6 +20,7 @@ from steeple.engine.v1 import (
 from steeple_rpc.context import Context, current_rpc
 from steeple_rpc.errors import Unavailable, Unsupported
 from steeple_rpc.limits import check_count
+from steeple_rpc.tracing import current_trace
 
 MAX_ABORTS = 1024
 
@@ -59,8 +61,10 @@ class EngineService(engine_service_pb2_grpc.EngineServiceServicer):
         )
         spec = to_spec(request, limits, timeout_s=_patience_s())
         outbox = self._front.submit(spec)
+        phases = PhaseSpans(current_trace())
         try:
             async for outputs in outbox.batches():
+                phases.note(outputs)
                 yield to_response(spec, outputs)
         finally:
             self._front.release(spec.request_id)

@@ -114,7 +114,7 @@ def main() -> int:
     settings = load_settings(GatewaySettings, sys.argv[1:])
     configure_logging(service="gateway", level=settings.log_level, form=settings.log_format)
     try:
-        with observed(settings) as seen:
+        with observed("gateway", settings) as seen:
             uvloop.run(serve(settings, seen))
     except SettingRefused as error:
         sys.stderr.write(f"error: {error}\n")

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from gateway.request_watch import RequestWatch
-from gateway.values import Event, Finished, GenerationRequest, Started, TextDelta, Usage
+from gateway.values import ChatPrompt, Event, Finished, GenerationRequest, Started, TextDelta, Usage
 from steeple_rpc.errors import EngineFault, ServiceError
 from steeple_rpc.telemetry import logger
+from steeple_rpc.tracing import current_trace
 
 _CANCELLED = "CANCELLED"
 _INCOMPLETE = "INCOMPLETE"
@@ -33,7 +34,11 @@ class RequestStory:
         self._num_tokens = 0
         self._num_takeovers = 0
         self._outcome = ""
+        self._trace = current_trace()
+        self._is_chat = isinstance(request.prompt, ChatPrompt)
         self._facts: dict[str, str | int | float] = {"public_request_id": request.request_id}
+        if self._trace.trace_id:
+            self._facts["trace_id"] = self._trace.trace_id
         if request.principal.name:
             self._facts["principal"] = request.principal.name
 
@@ -42,6 +47,7 @@ class RequestStory:
         """It holds one of `limit` permits of the model while in the block."""
         self._model = self._facts["model"] = model
         self._watch.admitted(model, limit=limit)
+        self._trace.event("admitted")
         try:
             yield
         finally:
@@ -60,12 +66,14 @@ class RequestStory:
         self._num_takeovers += 1
         self._facts["num_takeovers"] = self._num_takeovers
         self._watch.taken_over(reason)
+        self._trace.event("taken_over", {"error.type": reason})
 
     def note(self, event: Event) -> None:
         """Something was told to the caller."""
         match event:
             case Started():
                 self._watch.started(self._model, self._num_prompt_tokens)
+                self._trace.event("started")
             case TextDelta():
                 self._note_tokens(event.num_completion_tokens)
             case Finished():
@@ -80,6 +88,8 @@ class RequestStory:
             return
         now = self._clock()
         self._watch.tokens(self._model, new, now - self._last_delta, is_first=self._num_tokens == 0)
+        if self._num_tokens == 0:
+            self._trace.event("first_token")
         self._last_delta = now
         self._num_tokens = self._facts["num_completion_tokens"] = num_tokens
 
@@ -91,8 +101,19 @@ class RequestStory:
     def close(self) -> None:
         """Write its line and count it."""
         self._watch.ended(self._model, self._outcome or _INCOMPLETE)
+        self._trace.note(self._attributes())
         total_ms = round((self._clock() - self._arrival) * 1e3, 1)
         logger().info("request_finished", **self._facts, total_ms=total_ms)
+
+    def _attributes(self) -> dict[str, str | int | list[str]]:
+        """What a trace tells of it, named by the conventions for generative models."""
+        return {
+            "gen_ai.operation.name": "chat" if self._is_chat else "text_completion",
+            "gen_ai.request.model": self._model,
+            "gen_ai.usage.input_tokens": self._num_prompt_tokens,
+            "gen_ai.usage.output_tokens": self._num_tokens,
+            "gen_ai.response.finish_reasons": [self._outcome],
+        }
 
 
 @contextmanager

@@ -22,12 +22,17 @@ from steeple_rpc.tls.server_tls import ServerTlsFiles
 
 USAGE_ERROR = 2
 CONFIG_VARIABLE = "STEEPLE_CONFIG"
+OTLP_VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 # One file may serve all services; what else it has at the top is a mistake.
 TABLES = frozenset({"engine", "gateway", "tokenizer"})
 
 S = TypeVar("S", bound="ServiceSettings")
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
+
+
+def _otlp_endpoint() -> str | None:
+    return os.environ.get(OTLP_VARIABLE) or None
 
 
 class ServiceSettings(BaseSettings):
@@ -59,6 +64,12 @@ class ServiceSettings(BaseSettings):
     tls_key: Path | None = Field(default=None, description="its private key (PEM)")
     tls_client_ca: Path | None = Field(
         default=None, description="let in only clients with a certificate of this authority (PEM)"
+    )
+    otlp_endpoint: str | None = Field(
+        default_factory=_otlp_endpoint,
+        pattern=r"^https?://[^/\s]+/?$",
+        description="where to send traces: http(s)://HOST:PORT of an OTLP receiver over gRPC;"
+        f" default: what {OTLP_VARIABLE} says, else nowhere",
     )
     reflection: bool | None = Field(
         default=None, description="serve gRPC reflection; default: on loopback only"

@@ -66,7 +66,7 @@ def main() -> int:
     try:
         with (
             TemplatePool(settings.num_template_workers) as templates,
-            observed(settings) as seen,
+            observed("tokenizer", settings) as seen,
             ThreadPoolExecutor(settings.num_threads, "tokenizer") as executor,
         ):
             tokenizers = {

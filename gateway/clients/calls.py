@@ -1,6 +1,7 @@
 """Calls to upstream services: deadlines on, failures as our own errors, nothing left running."""
 
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import grpc
@@ -17,6 +18,7 @@ from steeple_rpc.errors import (
     Unavailable,
 )
 from steeple_rpc.telemetry import logger
+from steeple_rpc.tracing import current_trace
 
 Reply = TypeVar("Reply")
 
@@ -32,6 +34,13 @@ def correlation() -> tuple[tuple[str, str], ...]:
         return ()
     # grpc refuses to send metadata that is not ASCII, and lets it come in.
     return ((REQUEST_ID_KEY, request_id),) if request_id.isascii() else ()
+
+
+@contextmanager
+def upstream_call(method: str) -> Iterator[tuple[tuple[str, str], ...]]:
+    """The metadata for a call to `method`, which is made and read to its end in the block."""
+    with current_trace().call(method) as carried:
+        yield (*correlation(), *carried)
 
 
 async def unary(call: Awaitable[Reply], *, lost: str, is_callers_deadline: bool = False) -> Reply:

@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 import grpc
 
-from gateway.clients.calls import correlation, stream, unary
+from gateway.clients.calls import stream, unary, upstream_call
 from gateway.upstream_values import EngineFacts, EngineRequest, EngineUpdate, TokenLogprobs
 from gateway.values import FinishReason, LogprobsWanted
 from steeple.common.v1 import finish_reason_pb2, sampling_pb2, tokens_pb2
@@ -14,6 +14,7 @@ from steeple_rpc.errors import EngineFault, ServiceError
 from steeple_rpc.message_fields import set_fields
 
 LOST = "ENGINE_LOST"
+_GENERATE = "/steeple.engine.v1.EngineService/Generate"
 CALL_TIMEOUT_S = 5.0
 
 
@@ -50,11 +51,12 @@ class EngineClient:
             cache_salt=request.cache_salt,
             bad_word_ids=[tokens_pb2.TokenIds(ids=ids) for ids in request.bad_word_ids],
         )
-        call = self._stub.Generate(message, timeout=timeout_s, metadata=correlation())
         try:
-            async with aclosing(stream(call, lost=LOST)) as responses:
-                async for response in responses:
-                    yield _update(response)
+            with upstream_call(_GENERATE) as metadata:
+                call = self._stub.Generate(message, timeout=timeout_s, metadata=metadata)
+                async with aclosing(stream(call, lost=LOST)) as responses:
+                    async for response in responses:
+                        yield _update(response)
         except ServiceError as error:
             # The caller's contract has no ids of the engine's; the rest of it is the same.
             error.field = "prompt" if error.field == "prompt_token_ids" else error.field

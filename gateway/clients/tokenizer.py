@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import Message
 
-from gateway.clients.calls import correlation, unary
+from gateway.clients.calls import unary, upstream_call
 from gateway.upstream_values import EncodeInput, TokenizerFacts
 from gateway.values import ChatMessage, ChatPrompt, EncodedPrompt
 from steeple.common.v1 import chat_pb2
@@ -15,6 +15,7 @@ from steeple_rpc.errors import ServiceError
 from steeple_rpc.status import from_proto
 
 LOST = "TOKENIZER_LOST"
+_SERVICE = "/steeple.tokenizer.v1.TokenizerService/"
 CALL_TIMEOUT_S = 30.0
 _ROLES = {
     "system": chat_pb2.ROLE_SYSTEM,
@@ -89,7 +90,7 @@ class TokenizerClient:
                 for item in inputs
             ],
         )
-        reply = await self._call(self._stub.Encode, request, timeout_s)
+        reply = await self._call("Encode", request, timeout_s)
         return [
             from_proto(result.error) if result.HasField("error") else _prompt(result.prompt)
             for result in reply.results
@@ -106,7 +107,7 @@ class TokenizerClient:
             continue_final_message=chat.continue_final_message,
             max_tokens=max_tokens,
         )
-        return _prompt((await self._call(self._stub.RenderChat, request, timeout_s)).prompt)
+        return _prompt((await self._call("RenderChat", request, timeout_s)).prompt)
 
     async def decode_each(
         self,
@@ -126,22 +127,23 @@ class TokenizerClient:
             inputs=[tokenizer_service_pb2.DecodeInput(ids=ids) for ids in sequences],
             skip_special_tokens=skip_special_tokens,
         )
-        reply = await self._call(self._stub.Decode, request, timeout_s)
+        reply = await self._call("Decode", request, timeout_s)
         return [
             from_proto(result.error) if result.HasField("error") else result.text
             for result in reply.results
         ]
 
     # The reply's type is the method's; grpc's multi-callables are generic in their stubs only.
-    async def _call(self, method: Any, request: Message, timeout_s: float | None) -> Any:
+    async def _call(self, name: str, request: Message, timeout_s: float | None) -> Any:
         """A reply for a caller who waits for `timeout_s`, and no longer than we would ourselves."""
         is_callers = timeout_s is not None and timeout_s <= self._timeout_s
-        call = method(
-            request,
-            timeout=timeout_s if is_callers else self._timeout_s,
-            metadata=correlation(),
-        )
-        return await unary(call, lost=LOST, is_callers_deadline=is_callers)
+        with upstream_call(_SERVICE + name) as metadata:
+            call = getattr(self._stub, name)(
+                request,
+                timeout=timeout_s if is_callers else self._timeout_s,
+                metadata=metadata,
+            )
+            return await unary(call, lost=LOST, is_callers_deadline=is_callers)
 
 
 def _prompt(message: tokenizer_service_pb2.EncodedPrompt) -> EncodedPrompt:

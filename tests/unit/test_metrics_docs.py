@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from engine_svc.metrics import EngineMetrics
 from gateway.metrics import GatewayMetrics
 from steeple_rpc.metrics import RpcMetrics
+from steeple_rpc.trace_export import SpanMetrics
 from tokenizer_svc.metrics import TokenizerMetrics
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
@@ -29,6 +30,7 @@ class Told(NamedTuple):
 def in_the_code() -> set[Told]:
     registry = CollectorRegistry()
     RpcMetrics(registry)
+    SpanMetrics(registry)
     gateway, engine = GatewayMetrics(registry), EngineMetrics(registry)
     tokenizer = TokenizerMetrics(registry)
     gateway.follow_sessions(lambda: 0)
