@@ -12,6 +12,7 @@ from transformers import (
     TemperatureLogitsWarper,
     TopKLogitsWarper,
     TopPLogitsWarper,
+    TypicalLogitsWarper,
 )
 
 from engine_svc.core.params import SamplingParams
@@ -25,6 +26,8 @@ def transformers_filters(params: SamplingParams) -> Any:
     filters: list[object] = [TemperatureLogitsWarper(params.temperature)]
     if params.top_k:
         filters.append(TopKLogitsWarper(params.top_k))
+    if params.typical_p < 1.0:
+        filters.append(TypicalLogitsWarper(params.typical_p))
     if params.top_p < 1.0:
         filters.append(TopPLogitsWarper(params.top_p))
     if params.min_p:
@@ -62,6 +65,28 @@ def test_survivors_and_probabilities_are_those_of_transformers(
     assert ours.ids.tolist() == filtered.isfinite().nonzero().flatten().tolist()
     theirs = filtered.softmax(-1)[torch.from_numpy(ours.ids)].numpy()
     np.testing.assert_allclose(ours.weights / ours.weights.sum(), theirs, rtol=2e-5)
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 1.7])
+@pytest.mark.parametrize("typical_p", [0.05, 0.5, 0.9, 0.999])
+@pytest.mark.parametrize(
+    ("top_k", "top_p", "min_p"), [(0, 1.0, 0.0), (40, 1.0, 0.0), (300, 0.8, 0.02)]
+)
+def test_typical_tokens_are_those_of_transformers_before_the_other_filters(
+    temperature: float, typical_p: float, top_k: int, top_p: float, min_p: float
+) -> None:
+    """After top_k; top_p and min_p see what it left, even without the likeliest token."""
+    params = SamplingParams(
+        temperature=temperature, typical_p=typical_p, top_k=top_k, top_p=top_p, min_p=min_p
+    )
+    for seed in range(3):
+        numbers = torch.Generator().manual_seed(seed)
+        logits = torch.randn(1, VOCAB_SIZE, generator=numbers) * (1 + seed)
+        filtered = transformers_filters(params)(torch.zeros(1, 1, dtype=torch.long), logits)[0]
+        ours = candidates(logits[0].numpy(), params)
+        assert ours.ids.tolist() == filtered.isfinite().nonzero().flatten().tolist()
+        theirs = filtered.softmax(-1)[torch.from_numpy(ours.ids)].numpy()
+        np.testing.assert_allclose(ours.weights / ours.weights.sum(), theirs, rtol=2e-5)
 
 
 @pytest.mark.parametrize("values", [(3.0, 1.0, 1.0, 0.0), (1.0, 3.0, 1.0, 1.0)])

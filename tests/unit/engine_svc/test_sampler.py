@@ -9,7 +9,13 @@ import torch
 from engine_svc.core.outputs import RowFault, SampleSpec
 from engine_svc.core.params import RequestId, SamplingParams
 from engine_svc.core.sampling.candidates import Candidates, candidates, draw, top_p_mask
-from engine_svc.core.sampling.sampler import NON_FINITE_LOGITS, SampleRow
+from engine_svc.core.sampling.sampler import (
+    NO_TOKEN_LEFT,
+    NON_FINITE_LOGITS,
+    Choice,
+    Sampler,
+    SampleRow,
+)
 from tests.support.sampling import chosen
 
 GREEDY = SamplingParams(temperature=0.0)
@@ -25,6 +31,14 @@ def row(
 ) -> SampleRow:
     spec = SampleSpec(sampling=sampling, output_index=output_index, banned_token_ids=banned)
     return SampleRow(request_id=RequestId("a"), spec=spec, position=position)
+
+
+@pytest.fixture
+def spec() -> SampleSpec:
+    """A greedy request with a prompt of one token that hates to repeat itself."""
+    return SampleSpec(
+        sampling=replace(GREEDY, presence_penalty=2.0), output_index=0, num_prompt_tokens=1
+    )
 
 
 def test_greedy_takes_the_lowest_id_of_equal_logits() -> None:
@@ -67,6 +81,33 @@ def test_a_row_without_usable_logits_fails_alone(
     assert isinstance(fault, RowFault)
     assert fault.reason == "NON_FINITE_LOGITS"
     assert fault is NON_FINITE_LOGITS
+
+
+def test_a_row_whose_tokens_are_all_forbidden_fails_alone_and_says_so() -> None:
+    """That is no fault of the model: the reason is another one."""
+    logits = torch.tensor([[9.0, 0.0], [1.0, 2.0], [1.0, -torch.inf], [0.0, 99.0]])
+    every = replace(GREEDY, bad_word_ids=((0,), (1,)))
+    rows = [row(), row(every), row(HOT, banned=(0,)), row(HOT)]
+    assert chosen(logits, rows) == [0, NO_TOKEN_LEFT, NO_TOKEN_LEFT, 1]
+
+
+def test_what_one_request_has_read_is_no_others(spec: SampleSpec) -> None:
+    """Each request is read on by itself, and once it has ended it is as if it never was."""
+    sampler, logits = Sampler(), torch.tensor([[1.0, 0.9, 0.8]])
+
+    def token(name: str, history: list[int]) -> int:
+        asked = replace(spec, history=history)
+        named = SampleRow(request_id=RequestId(name), spec=asked, position=len(history))
+        (choice,) = sampler.sample(logits, [named])
+        assert isinstance(choice, Choice)
+        return choice.token_id
+
+    assert token("a", [2]) == 0
+    assert token("a", [2, 0]) == 1
+    assert token("b", [2]) == 0
+    assert token("a", [2, 0, 1]) == 2
+    sampler.forget([RequestId("a"), RequestId("unknown")])
+    assert token("a", [2]) == 0
 
 
 def test_a_row_gives_the_same_token_alone_and_in_any_batch() -> None:
