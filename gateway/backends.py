@@ -84,6 +84,7 @@ class Backends:
         self.changes.tell()
 
     async def _tell(self, on_ready: OnReady) -> None:
+        served: set[str] = set()
         while True:
             await self._changed.wait()
             self._changed.clear()
@@ -91,4 +92,8 @@ class Backends:
             for model in catalog.models:
                 if catalog.tokenizers and not catalog.is_served(model):
                     logger().error("upstream_mismatch", model=model)
+            now_served = {model for model in catalog.models if catalog.is_served(model)}
+            for model in sorted(now_served - served):
+                logger().info("model_served", model=model, **catalog.room(model))
+            served = now_served
             await on_ready(ready=catalog.is_ready)

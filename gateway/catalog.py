@@ -111,6 +111,17 @@ class Catalog:
         facts = (engine.facts for engine in self.agreeing(model))
         return sum(fact.max_num_seqs + fact.max_num_waiting for fact in facts)
 
+    def room(self, model: str) -> Mapping[str, str | int | float]:
+        """What a served model offers over all its engines, by name, for people to read."""
+        facts = [engine.facts for engine in self.agreeing(model)]
+        return {
+            "architecture": facts[0].architecture,
+            "dtype": facts[0].dtype,
+            "max_model_len": min(fact.max_model_len for fact in facts),
+            "kv_tokens": sum(fact.kv_tokens for fact in facts),
+            "max_concurrency": sum(fact.max_concurrency for fact in facts),
+        }
+
     def _why_not(self, model: str) -> Unavailable:
         if not self.tokenizers:
             return Unavailable("the tokenizer service is not ready", reason="TOKENIZER_NOT_READY")

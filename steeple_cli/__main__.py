@@ -1,4 +1,4 @@
-"""`steeple serve | plan | demo | wait | generate | chat`."""
+"""`steeple serve | plan | demo | wait | generate | chat | token`."""
 
 import sys
 
@@ -9,6 +9,7 @@ from steeple_cli.demo import demo
 from steeple_cli.generate import generate
 from steeple_cli.plan import plan
 from steeple_cli.serve import serve
+from steeple_cli.tokens import token
 from steeple_cli.wait import wait
 
 app = typer.Typer(
@@ -20,6 +21,7 @@ app = typer.Typer(
 )
 for command in (serve, plan, demo, wait, generate, chat):
     app.command()(command)
+app.add_typer(token, name="token")
 
 
 def main() -> None:

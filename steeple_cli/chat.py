@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
+from steeple_cli.connection import Connection, client_command, connected
 from steeple_cli.options import Json, generating
 from steeple_cli.printing import print_json, print_text
-from steeple_cli.target import TARGET, Target, connected
 from steeple_client import Client, Event, GenerateOptions, Message, assistant, user
 from steeple_client import system as system_message
 
 
+@client_command
 @generating
 def chat(
     text: Annotated[
@@ -20,14 +21,14 @@ def chat(
     ] = None,
     *,
     options: GenerateOptions,
+    connection: Connection,
     system: Annotated[str | None, typer.Option(help="the system message")] = None,
     json: Json = False,
-    target: Target = TARGET,
 ) -> None:
     """Say something to the model and print its answer, as it comes."""
     opening = [system_message(system)] if system else []
     show = print_json if json else print_text
-    with connected(target) as client:
+    with connected(connection) as client:
         if text is None:
             _converse(client, opening, options, show)
         else:

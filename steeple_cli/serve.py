@@ -44,6 +44,11 @@ def serve(  # noqa: PLR0913 - one parameter per option of the command
     host: given.Host = "127.0.0.1",
     port: given.Port = 50051,
     insecure_bind: given.InsecureBind = False,
+    tls_cert: given.TlsCert = None,
+    tls_key: given.TlsKey = None,
+    tls_client_ca: given.TlsClientCa = None,
+    token_hashes: given.TokenHashes = None,
+    max_share: given.MaxShare = None,
     grace: given.Grace = 30.0,
     startup_timeout: given.StartupTimeout = 600.0,
     log_level: given.LogLevel = given.Level.WARNING,
@@ -72,41 +77,51 @@ def serve(  # noqa: PLR0913 - one parameter per option of the command
         kv_cache_share=kv_cache_share,
         num_threads=num_threads,
     )
+    gateway = _arguments(
+        insecure_bind=insecure_bind or None,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        tls_client_ca=tls_client_ca,
+        token_hashes=token_hashes,
+        max_share=max_share,
+    )
     plan = PlanOptions(
         model=model,
         served_model_name=served_model_name,
         listen=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
-        insecure_bind=insecure_bind,
         grace_s=grace,
         startup_timeout_s=startup_timeout,
         log_level=log_level.value,
+        gateway=gateway,
+        engine=engine,
     )
-    _run(plan, engine, ServeConsole(level=log_level.value, as_json=log_json))
+    _run(plan, ServeConsole(level=log_level.value, as_json=log_json))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanOptions:
-    """What the command line says beside the engine's own options."""
+    """What the command line says; `gateway` and `engine` are their own options."""
 
     model: str | None
     served_model_name: str | None
     listen: str
-    insecure_bind: bool
     grace_s: float
     startup_timeout_s: float
     log_level: str
+    gateway: Sequence[str]
+    engine: Sequence[str]
 
 
-def _run(options: PlanOptions, engine: Sequence[str], console: ServeConsole) -> None:
+def _run(options: PlanOptions, console: ServeConsole) -> None:
     """Serve; a start that is refused is told in one line and ends the process with 2."""
     try:
-        asyncio.run(Supervisor(_plan(options, engine), console).run())
+        asyncio.run(Supervisor(_plan(options), console).run())
     except (ModelNotFound, ChildRefused, ServiceError) as error:
         sys.stderr.write(f"error: {error}\n")
         raise typer.Exit(USAGE_ERROR) from None
 
 
-def _plan(options: PlanOptions, engine: Sequence[str]) -> ServePlan:
+def _plan(options: PlanOptions) -> ServePlan:
     directory = find_model(options.model)
     name = _DEMO if options.model is None else name_of(options.model, directory)
     return ServePlan(
@@ -116,13 +131,13 @@ def _plan(options: PlanOptions, engine: Sequence[str]) -> ServePlan:
         grace_s=options.grace_s,
         startup_timeout_s=options.startup_timeout_s,
         log_level=options.log_level,
-        gateway_arguments=["--insecure-bind"] if options.insecure_bind else [],
-        engine_arguments=engine,
+        gateway_arguments=options.gateway,
+        engine_arguments=options.engine,
     )
 
 
 def _arguments(**options: object) -> Sequence[str]:
-    """Options of the engine that were given; it knows the defaults and checks the values."""
+    """Options of a service that were given; it knows the defaults and checks the values."""
     given_ones = ((name.replace("_", "-"), v) for name, v in options.items() if v is not None)
     return [_argument(name, value) for name, value in given_ones]
 

@@ -1,12 +1,13 @@
 """The options of `steeple serve`: one name each, grouped as its help shows them."""
 
 from enum import Enum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 _MODEL, _BATCHES, _POLICY = "Model", "Batches", "Batching policy"
-_MEMORY, _SERVICE = "Memory and compute", "Service"
+_MEMORY, _SERVICE, _ACCESS = "Memory and compute", "Service", "Access"
 
 
 def _option(
@@ -66,6 +67,11 @@ Port = Annotated[
 InsecureBind = Annotated[
     bool, _option("allow plaintext beyond loopback", _SERVICE, "--insecure-bind")
 ]
+TlsCert = Annotated[Path | None, _option("serve TLS with this certificate (PEM)", _ACCESS)]
+TlsKey = Annotated[Path | None, _option("its key (PEM)", _ACCESS)]
+TlsClientCa = Annotated[Path | None, _option("mutual TLS: who vouches for clients", _ACCESS)]
+TokenHashes = Annotated[Path | None, _option("see steeple token; callers need one", _ACCESS)]
+MaxShare = Annotated[float | None, _option("part of the places per principal", _ACCESS)]
 Grace = Annotated[float, _option("seconds for running requests to end", _SERVICE)]
 StartupTimeout = Annotated[float, _option("seconds until ready at most", _SERVICE)]
 

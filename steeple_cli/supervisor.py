@@ -5,13 +5,14 @@ import contextlib
 import json
 import signal
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from steeple_cli.child import Child, LogEvent
 from steeple_cli.console import ServeConsole
-from steeple_client import AsyncClient, Model
+from steeple_rpc.errors import DeadlineExpired
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +37,8 @@ class Supervisor:
         self._plan = plan
         self._console = console
         self._stop = asyncio.Event()
-        self._gateway_serves = asyncio.Event()
+        self._gateway_is_ready = asyncio.Event()
+        self._served: LogEvent = {}
         self.ready = asyncio.Event()
 
     def request_stop(self) -> None:
@@ -78,11 +80,18 @@ class Supervisor:
             await asyncio.gather(telling, stopping, return_exceptions=True)
 
     async def _tell_when_ready(self) -> None:
-        async with AsyncClient(self._plan.listen) as client:
-            # Not before: on a taken port somebody else would answer.
-            await self._gateway_serves.wait()
-            await client.wait_until_ready(self._plan.startup_timeout_s)
-            self._console.tell(_told(self._plan.listen, await client.model()))
+        """By the gateway's own log: to call it, this process would need a certificate or a token.
+
+        Raises:
+            DeadlineExpired: it takes too long.
+        """
+        limit_s = self._plan.startup_timeout_s
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._gateway_is_ready.wait()
+        except TimeoutError:
+            raise DeadlineExpired(f"not ready within {limit_s:g} s", reason="NOT_READY") from None
+        self._console.tell(_told(self._plan.listen, self._served))
         self.ready.set()
 
     async def _stop_all(self, children: Sequence[Child]) -> None:
@@ -152,14 +161,23 @@ class Supervisor:
         ]
 
     def _log(self, service: str, event: LogEvent) -> None:
-        if service == "gateway" and event.get("event") == "serving":
-            self._gateway_serves.set()
+        if service == "gateway":
+            self._note(event)
         self._console.log(service, event)
 
+    def _note(self, event: LogEvent) -> None:
+        match event.get("event"):
+            case "model_served":
+                self._served = event
+            case "ready":
+                self._gateway_is_ready.set()
+            case _:
+                pass
 
-def _told(listen: str, model: Model) -> str:
+
+def _told(listen: str, served: Mapping[str, Any]) -> str:  # numbers and words
+    """The gateway's `model_served`, for people."""
     return (
-        f"serving {model.name} ({model.architecture}, {model.dtype}) on {listen}:"
-        f" KV cache of {model.kv_tokens:,} tokens, at most {model.max_concurrency:g} requests of"
-        f" {model.max_model_len:,} tokens at once"
-    )
+        "serving {model} ({architecture}, {dtype}) on {listen}: KV cache of {kv_tokens:,} tokens,"
+        " at most {max_concurrency:g} requests of {max_model_len:,} tokens at once"
+    ).format(listen=listen, **served)

@@ -4,13 +4,15 @@ from typing import Annotated
 
 import typer
 
-from steeple_cli.target import TARGET, Target, connected
+from steeple_cli.connection import Connection, client_command, connected
 
 
+@client_command
 def wait(
+    *,
     timeout: Annotated[float, typer.Option(help="seconds to wait at most")] = 60.0,
-    target: Target = TARGET,
+    connection: Connection,
 ) -> None:
     """Wait until requests can be served; ends 0 then, 1 if that takes too long."""
-    with connected(target) as client:
+    with connected(connection) as client:
         client.wait_until_ready(timeout)

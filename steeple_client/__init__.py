@@ -27,10 +27,12 @@ from steeple_client.values import (
     system,
     user,
 )
+from steeple_rpc.tls.channel_tls import ChannelTls
 
 __all__ = [
     "AsyncClient",
     "Candidate",
+    "ChannelTls",
     "Client",
     "Event",
     "FinishReason",

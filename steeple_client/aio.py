@@ -16,12 +16,14 @@ from steeple.inference.v1 import (
     model_service_pb2_grpc,
 )
 from steeple_client import convert
+from steeple_client.credentials import CallMetadata, call_metadata
 from steeple_client.options import GenerateOptions
 from steeple_client.sync import CALL_TIMEOUT_S, DEFAULT_TARGET, RETRY_PAUSE_S
 from steeple_client.values import Event, Generation, Message, Model
 from steeple_rpc.channel import open_channel
 from steeple_rpc.errors import DeadlineExpired
 from steeple_rpc.status import from_call
+from steeple_rpc.tls.channel_tls import ChannelTls
 
 Reply = TypeVar("Reply")
 
@@ -31,10 +33,23 @@ class AsyncClient:
 
     Args:
         target: HOST:PORT or unix:PATH of the gateway.
+        tls: how to make sure of the server; None = plaintext.
+        token: shown with every call. In plaintext it goes nowhere but to this machine.
+
+    Raises:
+        TlsRefused: a file of `tls` cannot be used.
+        InvalidRequest: the token cannot be sent there.
     """
 
-    def __init__(self, target: str = DEFAULT_TARGET) -> None:
-        self._channel = open_channel(target)
+    def __init__(
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        tls: ChannelTls | None = None,
+        token: str | None = None,
+    ) -> None:
+        self._metadata = call_metadata(token, target=target, has_tls=tls is not None)
+        self._channel = open_channel(target, tls)
         self._inference = inference_service_pb2_grpc.InferenceServiceStub(self._channel)
         self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)
@@ -59,7 +74,9 @@ class AsyncClient:
     ) -> Generation:
         """Continue a text, or token ids, and return the whole answer."""
         request = convert.generate_request(generate_pb2.GenerateRequest, prompt, options)
-        call = self._inference.Generate(request, timeout=options.get("timeout_s"))
+        call = self._inference.Generate(
+            request, timeout=options.get("timeout_s"), metadata=self._metadata
+        )
         return convert.from_generate(await _told(call))
 
     def generate_stream(
@@ -70,14 +87,18 @@ class AsyncClient:
         Close the generator (`contextlib.aclosing`) to cancel: `break` alone does not.
         """
         request = convert.generate_request(generate_pb2.GenerateStreamRequest, prompt, options)
-        return _events(self._inference.GenerateStream, request, options.get("timeout_s"))
+        return _events(
+            self._inference.GenerateStream, request, options.get("timeout_s"), self._metadata
+        )
 
     async def chat(
         self, messages: Sequence[Message], **options: Unpack[GenerateOptions]
     ) -> Generation:
         """Answer a conversation and return the whole answer."""
         request = convert.chat_request(chat_pb2.ChatRequest, messages, options)
-        call = self._inference.Chat(request, timeout=options.get("timeout_s"))
+        call = self._inference.Chat(
+            request, timeout=options.get("timeout_s"), metadata=self._metadata
+        )
         return convert.from_chat(await _told(call))
 
     def chat_stream(
@@ -88,12 +109,16 @@ class AsyncClient:
         Close the generator (`contextlib.aclosing`) to cancel: `break` alone does not.
         """
         request = convert.chat_request(chat_pb2.ChatStreamRequest, messages, options)
-        return _events(self._inference.ChatStream, request, options.get("timeout_s"))
+        return _events(
+            self._inference.ChatStream, request, options.get("timeout_s"), self._metadata
+        )
 
     async def model(self, name: str = "") -> Model:
         """One model; without a name the only one."""
         request = model_service_pb2.GetModelRequest(name=name)
-        reply = await _told(self._models.GetModel(request, timeout=CALL_TIMEOUT_S))
+        reply = await _told(
+            self._models.GetModel(request, timeout=CALL_TIMEOUT_S, metadata=self._metadata)
+        )
         return convert.to_model(reply.model)
 
     async def wait_until_ready(self, timeout_s: float) -> None:
@@ -132,9 +157,9 @@ async def _told(call: Awaitable[Reply]) -> Reply:
 
 # The stubs' stream types differ by message; all are made with a timeout, iterate and cancel.
 async def _events(
-    method: Any, request: Any, timeout_s: float | None
+    method: Any, request: Any, timeout_s: float | None, metadata: CallMetadata
 ) -> AsyncGenerator[Event, None]:
-    call = method(request, timeout=timeout_s)
+    call = method(request, timeout=timeout_s, metadata=metadata)
     try:
         async for response in call:
             yield convert.to_event(response)

@@ -16,11 +16,13 @@ from steeple.inference.v1 import (
     model_service_pb2_grpc,
 )
 from steeple_client import convert
+from steeple_client.credentials import call_metadata
 from steeple_client.options import GenerateOptions
 from steeple_client.values import Event, Generation, Message, Model
 from steeple_rpc.channel import open_sync_channel
 from steeple_rpc.errors import DeadlineExpired
 from steeple_rpc.status import from_call
+from steeple_rpc.tls.channel_tls import ChannelTls
 
 DEFAULT_TARGET = "127.0.0.1:50051"
 RETRY_PAUSE_S = 0.1
@@ -33,10 +35,23 @@ class Client:
 
     Args:
         target: HOST:PORT or unix:PATH of the gateway.
+        tls: how to make sure of the server; None = plaintext.
+        token: shown with every call. In plaintext it goes nowhere but to this machine.
+
+    Raises:
+        TlsRefused: a file of `tls` cannot be used.
+        InvalidRequest: the token cannot be sent there.
     """
 
-    def __init__(self, target: str = DEFAULT_TARGET) -> None:
-        self._channel = open_sync_channel(target)
+    def __init__(
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        tls: ChannelTls | None = None,
+        token: str | None = None,
+    ) -> None:
+        self._metadata = call_metadata(token, target=target, has_tls=tls is not None)
+        self._channel = open_sync_channel(target, tls)
         self._inference = inference_service_pb2_grpc.InferenceServiceStub(self._channel)
         self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)
@@ -61,7 +76,11 @@ class Client:
         request = convert.generate_request(generate_pb2.GenerateRequest, prompt, options)
         timeout_s = options.get("timeout_s")
         return convert.from_generate(
-            _told(lambda: self._inference.Generate(request, timeout=timeout_s))
+            _told(
+                lambda: self._inference.Generate(
+                    request, timeout=timeout_s, metadata=self._metadata
+                )
+            )
         )
 
     def generate_stream(
@@ -73,13 +92,19 @@ class Client:
         """
         request = convert.generate_request(generate_pb2.GenerateStreamRequest, prompt, options)
         timeout_s = options.get("timeout_s")
-        return _events(lambda: self._inference.GenerateStream(request, timeout=timeout_s))
+        return _events(
+            lambda: self._inference.GenerateStream(
+                request, timeout=timeout_s, metadata=self._metadata
+            )
+        )
 
     def chat(self, messages: Sequence[Message], **options: Unpack[GenerateOptions]) -> Generation:
         """Answer a conversation and return the whole answer."""
         request = convert.chat_request(chat_pb2.ChatRequest, messages, options)
         timeout_s = options.get("timeout_s")
-        return convert.from_chat(_told(lambda: self._inference.Chat(request, timeout=timeout_s)))
+        return convert.from_chat(
+            _told(lambda: self._inference.Chat(request, timeout=timeout_s, metadata=self._metadata))
+        )
 
     def chat_stream(
         self, messages: Sequence[Message], **options: Unpack[GenerateOptions]
@@ -90,7 +115,9 @@ class Client:
         """
         request = convert.chat_request(chat_pb2.ChatStreamRequest, messages, options)
         timeout_s = options.get("timeout_s")
-        return _events(lambda: self._inference.ChatStream(request, timeout=timeout_s))
+        return _events(
+            lambda: self._inference.ChatStream(request, timeout=timeout_s, metadata=self._metadata)
+        )
 
     def models(self) -> list[Model]:
         """Every model that is served now, by name."""
@@ -107,7 +134,9 @@ class Client:
     def model(self, name: str = "") -> Model:
         """One model; without a name the only one."""
         request = model_service_pb2.GetModelRequest(name=name)
-        reply = _told(lambda: self._models.GetModel(request, timeout=CALL_TIMEOUT_S))
+        reply = _told(
+            lambda: self._models.GetModel(request, timeout=CALL_TIMEOUT_S, metadata=self._metadata)
+        )
         return convert.to_model(reply.model)
 
     def wait_until_ready(self, timeout_s: float) -> None:
@@ -126,7 +155,11 @@ class Client:
     def _models_page(
         self, request: model_service_pb2.ListModelsRequest
     ) -> model_service_pb2.ListModelsResponse:
-        return _told(lambda: self._models.ListModels(request, timeout=CALL_TIMEOUT_S))
+        return _told(
+            lambda: self._models.ListModels(
+                request, timeout=CALL_TIMEOUT_S, metadata=self._metadata
+            )
+        )
 
     def _becomes_ready(self, timeout_s: float) -> bool:
         """Whether health says so before the watch ends; a server that is away ends it at once."""

@@ -5,9 +5,9 @@ from typer.testing import CliRunner
 
 from steeple_cli.__main__ import app
 
-MAX_LINES = 48
+MAX_LINES = 60
 MAX_COLUMNS = 100
-COMMANDS = ["serve", "plan", "demo", "wait", "generate", "chat"]
+COMMANDS = ["serve", "plan", "demo", "wait", "generate", "chat", "token"]
 
 
 @pytest.fixture

@@ -1,0 +1,110 @@
+"""The options that every client command has, and what it does with failures."""
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from steeple_client import ChannelTls, Client
+from steeple_client.sync import DEFAULT_TARGET
+from steeple_rpc.errors import ServiceError
+from steeple_rpc.files import read_text
+from steeple_rpc.refused import SettingRefused
+from steeple_rpc.status import code_of
+
+FAILED = 1
+USAGE_ERROR = 2
+_MAX_TOKEN_FILE_BYTES = 4096
+_PANEL = "Connection"
+
+
+def _option(text: str, *names: str, envvar: str | None = None) -> typer.models.OptionInfo:
+    made: typer.models.OptionInfo = typer.Option(
+        *names, help=text, envvar=envvar, rich_help_panel=_PANEL
+    )
+    return made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """Where the gateway is, and how both sides prove who they are; one option per field."""
+
+    target: Annotated[
+        str, _option("the gateway, HOST:PORT", "--target", envvar="STEEPLE_TARGET")
+    ] = DEFAULT_TARGET
+    tls: Annotated[bool, _option("by TLS; public authorities vouch for it", "--tls")] = False
+    tls_ca: Annotated[
+        Path | None, _option("by TLS; this authority (PEM) vouches", envvar="STEEPLE_TLS_CA")
+    ] = None
+    tls_cert: Annotated[Path | None, _option("your certificate (PEM), for mutual TLS")] = None
+    tls_key: Annotated[Path | None, _option("its key (PEM)")] = None
+    token: Annotated[
+        str | None, _option("your token; better not on a command line", envvar="STEEPLE_TOKEN")
+    ] = None
+    token_file: Annotated[Path | None, _option("file with your token")] = None
+
+    def open(self) -> Client:
+        """A client for it.
+
+        Raises:
+            ServiceError: the options do not go together, or a file cannot be used.
+        """
+        return Client(self.target, tls=self._channel_tls(), token=self._token())
+
+    def _channel_tls(self) -> ChannelTls | None:
+        if not (self.tls or self.tls_ca or self.tls_cert or self.tls_key):
+            return None
+        return ChannelTls(ca=self.tls_ca, cert=self.tls_cert, key=self.tls_key)
+
+    def _token(self) -> str | None:
+        if self.token_file is None:
+            return self.token
+        try:
+            return read_text(self.token_file, _MAX_TOKEN_FILE_BYTES).strip()
+        except SettingRefused as error:
+            raise SettingRefused(f"token file {self.token_file}: {error}") from error
+
+
+def client_command(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command an option per field of its parameter `connection`."""
+    signature = inspect.signature(command)
+    options = [
+        inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type
+        )
+        for field in fields(Connection)
+    ]
+    own = [each for name, each in signature.parameters.items() if name != "connection"]
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:  # what typer parsed, of any type
+        connection = Connection(**{each.name: given.pop(each.name) for each in options})
+        command(**given, connection=connection)
+
+    run.__dict__["__signature__"] = signature.replace(parameters=[*own, *options])
+    return run
+
+
+@contextmanager
+def connected(connection: Connection) -> Iterator[Client]:
+    """A client for the block.
+
+    A typed failure goes to stderr and ends the process with 1; options that cannot be used, with 2.
+    """
+    try:
+        with connection.open() as client:
+            yield client
+    except SettingRefused as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise typer.Exit(USAGE_ERROR) from None
+    except ServiceError as error:
+        sys.stderr.write(f"error: {code_of(error).name} {error.reason}: {error.message}\n")
+        raise typer.Exit(FAILED) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(FAILED) from None
