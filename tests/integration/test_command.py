@@ -91,8 +91,8 @@ def test_serve_tells_one_line_and_leaves_no_process() -> None:
         f"serving demo (GraniteForCausalLM, float32) on {serving.target}: KV cache of 1,024 tokens,"
         " at most 4 requests of 256 tokens at once\n"
     )
-    # Three services and the engine's core.
-    assert len(children) == 4
+    # Three services, the engine's core, the tokenizer's two template workers.
+    assert len(children) == 6
     assert (status, stderr) == (0, "")
     assert psutil.wait_procs(children, timeout=10)[1] == []
 
