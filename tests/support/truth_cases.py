@@ -227,11 +227,30 @@ _QWEN3 = _cases(
         "rope-yarn": _YARN,
     },
 )
+_MIXTRAL_SHAPE = _SHAPE | {"num_local_experts": 4, "num_experts_per_tok": 2}
+_MIXTRAL = _cases(
+    "Mixtral",
+    _MIXTRAL_SHAPE,
+    {
+        "plain": {},
+        "mqa": _MQA,
+        "window": {"sliding_window": 64},
+        "one-of-three": {"num_local_experts": 3, "num_experts_per_tok": 1},
+        # transformers computes YaRN only where head_dim is given.
+        "rope-yarn": _YARN | {"head_dim": 8},
+    },
+) + _refused(
+    "Mixtral",
+    _MIXTRAL_SHAPE,
+    {
+        "tied": ("tie_word_embeddings = True", _TIED),
+        "head_dim": ("head_dim = 16", _WIDE),
+    },
+)
 
-DECODERS = _LLAMA + _GRANITE + _GRANITE_HYBRID + _GPT_BIGCODE + _MISTRAL + _QWEN3
+DECODERS = _LLAMA + _GRANITE + _GRANITE_HYBRID + _GPT_BIGCODE + _MISTRAL + _MIXTRAL + _QWEN3
 """The architectures that are served, in all the variants where FMS alone was ever wrong."""
 
-_MIXTRAL_SHAPE = _SHAPE | {"num_local_experts": 4, "num_experts_per_tok": 2}
 _ENCODER: Fields = {
     "vocab_size": VOCAB_SIZE,
     "hidden_size": 32,
@@ -263,7 +282,6 @@ def _whole(model_class: str, config: Fields, variant: str = "any") -> TruthCase:
 
 
 OTHERS = (
-    _whole("MixtralForCausalLM", _MIXTRAL_SHAPE),
     _whole("BambaForCausalLM", _SHAPE | {"attn_layer_indices": [1], "mamba_n_heads": 4}),
     _whole("GptOssForCausalLM", _SHAPE | _WIDE | {"num_local_experts": 4}),
     _whole("GraniteMoeForCausalLM", _MIXTRAL_SHAPE),

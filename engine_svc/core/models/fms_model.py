@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from fms.utils import serialization
+from fms.utils.config import ModelConfig
 from torch import nn
 
 from engine_svc.core.models.family import Family, Tensors
@@ -57,7 +58,11 @@ def fms_converted(
     all heads together.
     """
     untyped: Any = model
-    config = untyped.config.updated(emb_dim=geometry.attention_width)
+    return adapted(architecture, tensors, untyped.config.updated(emb_dim=geometry.attention_width))
+
+
+def adapted(architecture: str, tensors: Tensors, config: ModelConfig) -> Tensors:
+    """What FMS's conversion of an architecture makes of tensors, with a configuration of FMS's."""
     return dict(serialization.get_adapted(architecture, "hf", tensors, {"model_config": config}))
 
 

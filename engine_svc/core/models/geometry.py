@@ -20,6 +20,14 @@ class Multipliers:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Experts:
+    """MLPs of which a gate chooses a few per token."""
+
+    total: int
+    per_token: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Geometry:
     """A decoder's shapes and arithmetic, whatever its family calls them.
 
@@ -45,6 +53,8 @@ class Geometry:
     has_attention_bias: bool
     has_mlp_bias: bool
     multipliers: Multipliers = field(default_factory=Multipliers)
+    experts: Experts | None = None
+    """None: one MLP for all tokens."""
 
     def __post_init__(self) -> None:
         if self.num_layers > MAX_LAYERS:

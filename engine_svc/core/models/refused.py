@@ -18,7 +18,6 @@ REFUSED: Mapping[str, str] = MappingProxyType(
         "GraniteSWAForCausalLM": "its windows are not computed",
         "LlavaNextForConditionalGeneration": _IMAGES,
         "Mistral3ForConditionalGeneration": _IMAGES,
-        "MixtralForCausalLM": "FMS has neither its tensors' names nor its number of key heads",
         "MPNetForMaskedLM": "FMS computes its hidden states, not its logits",
         "MPNetModel": _SCORES,
         "Qwen2ForCausalLM": "FMS does not have it",

@@ -9,13 +9,14 @@ from engine_svc.core.models.families.granite import GRANITE
 from engine_svc.core.models.families.granite_hybrid import GRANITE_HYBRID
 from engine_svc.core.models.families.llama import LLAMA
 from engine_svc.core.models.families.mistral import MISTRAL
+from engine_svc.core.models.families.mixtral import MIXTRAL
 from engine_svc.core.models.families.qwen3 import QWEN3
 from engine_svc.core.models.family import Family
 
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
         family.architecture: family
-        for family in (GPT_BIGCODE, GRANITE, GRANITE_HYBRID, LLAMA, MISTRAL, QWEN3)
+        for family in (GPT_BIGCODE, GRANITE, GRANITE_HYBRID, LLAMA, MISTRAL, MIXTRAL, QWEN3)
     }
 )
 
