@@ -15,6 +15,7 @@ from engine_svc.service import EngineService, ServedModel
 from engine_svc.settings import EngineSettings
 from steeple.engine.v1 import engine_service_pb2_grpc
 from steeple_rpc.lifecycle import Lifecycle
+from steeple_rpc.live_calls import LiveCalls
 from steeple_rpc.observed import Observed, observed
 from steeple_rpc.refused import SettingRefused
 from steeple_rpc.server import add_health, add_reflection, bind, make_server
@@ -44,8 +45,9 @@ async def serve(settings: EngineSettings, seen: Observed) -> None:
     front = EngineFront(keeper, max_num_waiting=settings.num_waiting_limit, clock=time.monotonic)
     front.follow(metrics)
     metrics.follow_progress(lambda: front.since_last_step_s)
-    server = make_server(settings, seen.observers)
-    lifecycle = Lifecycle(add_health(server))
+    calls = LiveCalls()
+    server = make_server(settings, seen.observers, calls=calls)
+    lifecycle = Lifecycle(add_health(server), calls)
     served = ServedModel(
         name=settings.model_name,
         default_max_tokens=settings.default_max_tokens,

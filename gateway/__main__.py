@@ -28,6 +28,7 @@ from steeple.inference.v1 import (
     tokenization_service_pb2_grpc,
 )
 from steeple_rpc.lifecycle import Lifecycle
+from steeple_rpc.live_calls import LiveCalls
 from steeple_rpc.observed import Observed, observed
 from steeple_rpc.refused import SettingRefused
 from steeple_rpc.server import add_health, add_reflection, bind, make_server
@@ -75,8 +76,9 @@ async def serve(settings: GatewaySettings, seen: Observed) -> None:
         ),
         watch=metrics,
     )
-    server = make_server(settings, seen.observers, access.interceptors())
-    lifecycle = Lifecycle(add_health(server))
+    calls = LiveCalls()
+    server = make_server(settings, seen.observers, access.interceptors(), calls=calls)
+    lifecycle = Lifecycle(add_health(server), calls)
     _add_services(server, pipeline, backends)
     add_reflection(server, settings, SERVICES)
     await lifecycle.start()

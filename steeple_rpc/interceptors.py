@@ -19,6 +19,7 @@ from google.protobuf.message import DecodeError
 from steeple_rpc import errors, status
 from steeple_rpc.context import REQUEST_ID_KEY, RpcContext, enter_rpc
 from steeple_rpc.handlers import Handler, rebuilt
+from steeple_rpc.live_calls import LiveCall, LiveCalls
 from steeple_rpc.observing import UNKNOWN_METHOD, RpcEnd, RpcObserver
 from steeple_rpc.telemetry import logger
 
@@ -42,10 +43,12 @@ class BorderInterceptor(grpc.aio.ServerInterceptor):
 
     Args:
         observers: told of every RPC.
+        calls: where every RPC is while its handler works.
     """
 
-    def __init__(self, observers: Sequence[RpcObserver] = ()) -> None:
+    def __init__(self, observers: Sequence[RpcObserver], calls: LiveCalls) -> None:
         self._observers = observers
+        self._calls = calls
 
     async def intercept_service(
         self,
@@ -58,7 +61,7 @@ class BorderInterceptor(grpc.aio.ServerInterceptor):
             for observer in self._observers:
                 observer.begin(UNKNOWN_METHOD, ())(grpc.StatusCode.UNIMPLEMENTED, "")
             return None
-        border = _Border(handler_call_details, self._observers)
+        border = _Border(handler_call_details, self._observers, self._calls)
         return rebuilt(
             handler,
             unary=border.unary,
@@ -82,8 +85,15 @@ def _guarded(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], An
 class _Border:
     """The border of one RPC."""
 
-    def __init__(self, details: grpc.HandlerCallDetails, observers: Sequence[RpcObserver]) -> None:
+    def __init__(
+        self,
+        details: grpc.HandlerCallDetails,
+        observers: Sequence[RpcObserver],
+        calls: LiveCalls,
+    ) -> None:
         self._observers = observers
+        self._calls = calls
+        self._call = LiveCall(None)
         self._ends: list[RpcEnd] = []
         self._method = details.method
         self._metadata = details.invocation_metadata
@@ -113,7 +123,9 @@ class _Border:
                 # A generator left in the middle runs its own cleanup now, not when collected.
                 async with aclosing(handler(_checked(request), context)) as replies:
                     async for reply in replies:
+                        self._call.is_writing = True
                         yield reply
+                        self._call.is_writing = False
             except BaseException as error:  # noqa: BLE001 - the border of the process
                 await self._fail(error, context)
             else:
@@ -136,9 +148,12 @@ class _Border:
         structlog.contextvars.bind_contextvars(request_id=request_id)
         metadata = self._metadata or ()
         self._ends = [observer.begin(self._method, metadata) for observer in self._observers]
+        self._call = self._calls.begin()
 
     async def _fail(self, error: BaseException, context: Any) -> None:
         """End the RPC with the status that `error` travels as; always raises."""
+        if isinstance(error, asyncio.CancelledError) and self._call.ended_with is not None:
+            error = self._call.ended_with
         if isinstance(error, asyncio.CancelledError | GeneratorExit):
             self._end(grpc.StatusCode.CANCELLED)
             raise error
@@ -159,6 +174,7 @@ class _Border:
         return errors.EngineFault(f"internal error {fault}; the server's log has the story")
 
     def _end(self, code: grpc.StatusCode, **facts: str) -> None:
+        self._calls.end(self._call)
         for end in self._ends:
             end(code, facts.get("reason", ""))
         took = round((time.monotonic() - self._start) * 1e3, 1)

@@ -15,12 +15,16 @@ from typing import Any, Protocol
 import grpc
 from grpc_health.v1 import health_pb2
 
+from steeple_rpc.errors import Unavailable
 from steeple_rpc.health import HealthService
+from steeple_rpc.live_calls import LiveCalls
 from steeple_rpc.settings import ServiceSettings
 from steeple_rpc.telemetry import logger
 
 READINESS = ""
 LIVENESS = "liveness"
+FAREWELL_S = 0.3
+"""What calls that outlive the grace get to tell their callers so."""
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -41,10 +45,16 @@ class OnReady(Protocol):
 
 
 class Lifecycle:
-    """Owns the phase of one process and tells it to health checks."""
+    """Owns the phase of one process and tells it to health checks.
 
-    def __init__(self, health: HealthService) -> None:
+    Args:
+        health: tells it.
+        calls: the server's, which are told why they end when it ends before them.
+    """
+
+    def __init__(self, health: HealthService, calls: LiveCalls | None = None) -> None:
         self._health = health
+        self._calls = calls or LiveCalls()
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self.phase = Phase.STARTING
@@ -169,8 +179,11 @@ class Lifecycle:
         noticed.cancel()
         on_drain()
         self._health.end_watches()
-        stopped = asyncio.ensure_future(server.stop(grace_s))
-        await self._unless_hurried(stopped, grace_s + 1)
+        stopped = asyncio.ensure_future(server.stop(grace_s + FAREWELL_S))
+        await self._unless_hurried(stopped, grace_s)
+        if not stopped.done():
+            self._calls.end_all(Unavailable("the service is ending", reason="DRAINING"))
+            await asyncio.wait({stopped}, timeout=FAREWELL_S)
         if not stopped.done():
             await server.stop(0)
         await stopped

@@ -14,6 +14,7 @@ from steeple_rpc.address import UNIX, is_local
 from steeple_rpc.errors import InvalidRequest
 from steeple_rpc.health import HealthService
 from steeple_rpc.interceptors import BorderInterceptor
+from steeple_rpc.live_calls import LiveCalls
 from steeple_rpc.observing import RpcObserver
 from steeple_rpc.refused import SettingRefused
 from steeple_rpc.settings import ServiceSettings
@@ -54,6 +55,8 @@ def make_server(
     settings: ServiceSettings,
     observers: Sequence[RpcObserver] = (),
     interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+    *,
+    calls: LiveCalls | None = None,
 ) -> grpc.aio.Server:
     """A server with our options and border; not yet bound or started.
 
@@ -61,9 +64,10 @@ def make_server(
         settings: of the service.
         observers: told of its RPCs.
         interceptors: more of them, inside the border, the outermost first.
+        calls: where its RPCs are while they live; the `Lifecycle` ends them.
     """
     return grpc.aio.server(
-        interceptors=(BorderInterceptor(observers), *interceptors),
+        interceptors=(BorderInterceptor(observers, calls or LiveCalls()), *interceptors),
         options=server_options(settings.max_message_bytes),
     )
 

@@ -9,6 +9,7 @@ import uvloop
 
 from steeple.tokenizer.v1 import tokenizer_service_pb2_grpc
 from steeple_rpc.lifecycle import Lifecycle
+from steeple_rpc.live_calls import LiveCalls
 from steeple_rpc.observed import Observed, observed
 from steeple_rpc.refused import SettingRefused
 from steeple_rpc.server import add_health, add_reflection, bind, make_server
@@ -37,8 +38,9 @@ async def serve(
         SettingRefused: an address or a file cannot be used.
     """
     metrics = TokenizerMetrics(seen.registry)
-    server = make_server(settings, seen.observers)
-    lifecycle = Lifecycle(add_health(server))
+    calls = LiveCalls()
+    server = make_server(settings, seen.observers, calls=calls)
+    lifecycle = Lifecycle(add_health(server), calls)
     service = TokenizerService(
         tokenizers,
         executor,

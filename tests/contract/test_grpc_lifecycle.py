@@ -1,6 +1,7 @@
 """Health, drain and bind as callers meet them."""
 
 import asyncio
+import itertools
 import os
 import signal
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -12,7 +13,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from steeple.inference.v1 import generate_pb2, inference_service_pb2_grpc
+from steeple.inference.v1 import events_pb2, generate_pb2, inference_service_pb2_grpc
 from steeple_rpc.channel import open_channel
 from steeple_rpc.errors import Unavailable
 from steeple_rpc.lifecycle import LIVENESS, READINESS, Lifecycle, Phase
@@ -59,7 +60,7 @@ async def served(gate: Gate) -> AsyncIterator[Serving]:
 
 @pytest.fixture
 async def lifecycle(served: Serving) -> Lifecycle:
-    lifecycle = Lifecycle(served.health)
+    lifecycle = Lifecycle(served.health, served.calls)
     await lifecycle.start()
     return lifecycle
 
@@ -150,8 +151,35 @@ async def test_what_runs_longer_than_the_grace_is_ended(
     stream = running(stub)
     await gate.entered.wait()
     await lifecycle.drain(served.server, delay_s=0.0, grace_s=0.05)
-    assert isinstance(await failure(stream), Unavailable)
+    error = await failure(stream)
+    assert (type(error), error.reason) == (Unavailable, "DRAINING")
     assert lifecycle.phase is Phase.STOPPED
+
+
+async def test_a_caller_that_does_not_read_holds_up_no_end(lifecycle: Lifecycle) -> None:
+    """Its handler writes and writes: the library ends it, in its own words."""
+    is_writing = asyncio.Event()
+
+    async def flood(
+        request: generate_pb2.GenerateStreamRequest,
+    ) -> AsyncGenerator[generate_pb2.GenerateStreamResponse, None]:
+        for _ in itertools.count():
+            is_writing.set()
+            delta = events_pb2.TextDelta(text="x" * 65_536)
+            yield generate_pb2.GenerateStreamResponse(delta=delta)
+
+    async with (
+        serving(ScriptedInference(generate_stream=flood).add_to) as served,
+        open_channel(served.address) as channel,
+    ):
+        stub: Stub = inference_service_pb2_grpc.InferenceServiceStub(channel)
+        call = stub.GenerateStream(generate_pb2.GenerateStreamRequest())
+        await is_writing.wait()
+        async with asyncio.timeout(LONG_S / 10):
+            await Lifecycle(served.health, served.calls).drain(
+                served.server, delay_s=0.0, grace_s=0.05
+            )
+        assert isinstance(await failure(drained(call)), Unavailable)
 
 
 async def test_nobody_who_watches_health_holds_up_the_end(
@@ -183,7 +211,8 @@ async def test_a_second_signal_skips_the_rest_of_the_grace(
     await told.wait()
     assert not stream.done()
     os.kill(os.getpid(), number)
-    assert isinstance(await failure(stream), Unavailable)
+    error = await failure(stream)
+    assert (type(error), error.reason) == (Unavailable, "DRAINING")
     await serving_on
     assert lifecycle.phase is Phase.STOPPED
 

@@ -13,6 +13,7 @@ from pydantic_settings import SettingsConfigDict
 from steeple_rpc import status
 from steeple_rpc.errors import ServiceError
 from steeple_rpc.health import HealthService
+from steeple_rpc.live_calls import LiveCalls
 from steeple_rpc.observing import RpcObserver
 from steeple_rpc.server import add_health, bind, make_server
 from steeple_rpc.settings import ServiceSettings
@@ -36,6 +37,7 @@ class Serving:
     server: grpc.aio.Server
     address: str
     health: HealthService
+    calls: LiveCalls
     logs: list[MutableMapping[str, Any]]
 
 
@@ -53,7 +55,8 @@ async def serving(
     What else is `given` are settings.
     """
     settings = ServerSettings(listen=listen, max_message_bytes=max_message_bytes, **given)
-    server = make_server(settings, observers, interceptors)
+    calls = LiveCalls()
+    server = make_server(settings, observers, interceptors, calls=calls)
     health = add_health(server)
     for add_service in add:
         add_service(server)
@@ -61,7 +64,7 @@ async def serving(
     with structlog.testing.capture_logs() as logs:
         await server.start()
         try:
-            yield Serving(server=server, address=address, health=health, logs=logs)
+            yield Serving(server=server, address=address, health=health, calls=calls, logs=logs)
         finally:
             await server.stop(0)
 

@@ -11,7 +11,7 @@ import structlog
 from grpc_health.v1 import health_pb2
 
 from steeple_rpc.health import HealthService
-from steeple_rpc.lifecycle import LIVENESS, READINESS, Lifecycle, Phase
+from steeple_rpc.lifecycle import FAREWELL_S, LIVENESS, READINESS, Lifecycle, Phase
 from tests.support.servers import ServerSettings
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -92,7 +92,7 @@ async def test_a_service_that_drains_never_becomes_ready_again(
 
 async def test_requests_get_the_whole_grace(lifecycle: Lifecycle, server: Any) -> None:
     await lifecycle.drain(server, delay_s=0.0, grace_s=7.0)
-    assert server.graces == [7.0]
+    assert server.graces == [7.0 + FAREWELL_S]
 
 
 async def test_readiness_ends_before_new_work_is_refused_and_the_server_stops(
@@ -153,7 +153,7 @@ async def test_the_end_of_standard_input_stops_the_service(
         assert not running.done()
         os.close(writing)
         await running
-    assert server.graces == [3.0]
+    assert server.graces == [3.0 + FAREWELL_S]
 
 
 async def test_standard_input_is_left_alone_unless_asked_for(
