@@ -13,7 +13,7 @@ from engine_svc.core.messages import CoreConfig
 from engine_svc.core.outputs import RequestOutput
 from engine_svc.core.params import FinishReason, RequestId
 from engine_svc.core.request_spec import RequestSpec
-from engine_svc.core.runner.fake_options import FakeOptions
+from engine_svc.core.runner.fake_options import FakeOptions, FakeReply
 from engine_svc.core_keeper import CoreKeeper, StartupRefused
 from engine_svc.front import EngineFront
 from steeple_rpc.errors import (
@@ -25,7 +25,7 @@ from steeple_rpc.errors import (
     Unavailable,
 )
 from steeple_rpc.outbox import Outbox
-from tests.support.models import GRANITE, save_model
+from tests.support.models import GRANITE, VOCAB_SIZE, save_model
 from tests.support.requests import request_spec
 from tests.support.scripted_core import ScriptedCore
 
@@ -42,6 +42,7 @@ def make_front(
     *,
     max_num_seqs: int = 4,
     max_num_waiting: int = 4,
+    reply: FakeReply = FakeReply.ECHO,
 ) -> EngineFront:
     """A front over a fake model on a thread."""
     config = CoreConfig(
@@ -50,7 +51,7 @@ def make_front(
         max_num_seqs=max_num_seqs,
         max_num_batched_tokens=8,
         block_size=4,
-        fake=FakeOptions(fault_token_id=BAD, raise_token_id=CRASH),
+        fake=FakeOptions(fault_token_id=BAD, raise_token_id=CRASH, reply=reply),
     )
     keeper = CoreKeeper(
         InThreadCore,
@@ -188,6 +189,32 @@ async def test_what_never_fits_is_refused_by_the_core_too(front: EngineFront) ->
         "REQUEST_NEVER_FITS",
         "stopping.max_tokens",
     )
+
+
+async def test_a_request_that_forbids_everything_is_told_that_it_is_wrong(
+    model_dir: Path,
+) -> None:
+    """Not that the engine failed; the next request is served."""
+    sampled = make_front(model_dir, reply=FakeReply.SAMPLED)
+    async with running(sampled):
+        wanted = request_spec("a", (5,), 9)
+        every = tuple((token,) for token in range(VOCAB_SIZE))
+        bad = replace(wanted, sampling=replace(wanted.sampling, bad_word_ids=every))
+        with pytest.raises(InvalidRequest) as refusal:
+            await tokens_of(sampled, bad)
+        assert (refusal.value.reason, refusal.value.field) == ("NO_TOKEN_LEFT", "sampling")
+        assert len(await tokens_of(sampled, request_spec("b", (5,), 9))) == 9
+
+
+async def test_a_time_limit_that_passes_while_it_waits_is_an_answer(front: EngineFront) -> None:
+    """One update that tells start and end; nothing failed, and the others go on."""
+    seated = [front.submit(request_spec(f"s{i}", (5, 6), 60)) for i in range(4)]
+    late = front.submit(request_spec("late", (7,), 2, time_limit_s=0.0))
+    (output,) = await collect(late)
+    assert (output.is_first, output.finish_reason) == (True, FinishReason.TIME_LIMIT)
+    assert output.token_ids == ()
+    for outbox in seated:
+        assert len([t for o in await collect(outbox) for t in o.token_ids]) == 60
 
 
 async def test_a_deadline_that_passes_while_it_waits_is_told_as_one(
