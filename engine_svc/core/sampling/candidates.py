@@ -9,6 +9,7 @@ import numpy as np
 
 from engine_svc.core.params import SamplingParams, TokenId
 from engine_svc.core.sampling.arrays import Bools, Doubles, Floats, Ids
+from engine_svc.core.sampling.greatest import nth_greatest
 from engine_svc.core.sampling.typical import typical_mask
 
 _FIRST_PREFIX = 256
@@ -82,7 +83,7 @@ def _heavy_prefix(weights: Doubles, needed: float) -> Doubles:
     """
     size = _FIRST_PREFIX
     while size < len(weights):
-        prefix = np.sort(np.partition(weights, -size)[-size:])[::-1]
+        prefix = np.sort(weights[weights >= nth_greatest(weights, size)])[::-1]
         if prefix.cumsum()[-1] >= needed:
             return prefix
         size *= _PREFIX_GROWTH
@@ -92,6 +93,5 @@ def _heavy_prefix(weights: Doubles, needed: float) -> Doubles:
 def _top_k(logits: Floats, top_k: int) -> Ids:
     """Tokens at least as likely as the k-th likeliest, ascending: ties with it all stay."""
     if top_k in range(1, len(logits)):
-        border = np.partition(logits, -top_k)[-top_k]
-        return np.flatnonzero(logits >= border)
+        return np.flatnonzero(logits >= nth_greatest(logits, top_k))
     return np.arange(len(logits))

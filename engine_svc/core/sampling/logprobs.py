@@ -5,6 +5,7 @@ import numpy as np
 from engine_svc.core.outputs import TokenLogprobs
 from engine_svc.core.params import LogprobsParams, TokenId
 from engine_svc.core.sampling.arrays import Floats, Ids
+from engine_svc.core.sampling.greatest import nth_greatest
 
 
 def token_logprobs(logits: Floats, chosen: TokenId, asked: LogprobsParams) -> TokenLogprobs:
@@ -32,6 +33,5 @@ def _likeliest(logits: Floats, number: int) -> Ids:
     number = min(number, len(logits))
     if number == 0:
         return np.empty(0, dtype=np.int64)
-    border = np.partition(logits, -number)[-number]
-    ids = np.flatnonzero(logits >= border)
+    ids = np.flatnonzero(logits >= nth_greatest(logits, number))
     return ids[np.argsort(-logits[ids], kind="stable")[:number]]

@@ -6,6 +6,7 @@ Source: Meister, Pimentel, Wiher, Cotterell, "Locally typical sampling" (TACL 20
 import numpy as np
 
 from engine_svc.core.sampling.arrays import Bools, Doubles, Ids
+from engine_svc.core.sampling.greatest import nth_greatest
 
 _FIRST_PREFIX = 256
 _PREFIX_GROWTH = 8
@@ -37,7 +38,7 @@ def _nearest(distances: Doubles, shares: Doubles, needed: float) -> Ids:
     """
     size = _FIRST_PREFIX
     while size < len(distances):
-        places = np.argpartition(distances, size)[:size]
+        places = np.flatnonzero(distances <= -nth_greatest(-distances, size))
         if shares[places].sum() >= needed:
             break
         size *= _PREFIX_GROWTH
