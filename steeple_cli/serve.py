@@ -49,6 +49,8 @@ def serve(  # noqa: PLR0913 - one parameter per option of the command
     tls_client_ca: given.TlsClientCa = None,
     token_hashes: given.TokenHashes = None,
     max_share: given.MaxShare = None,
+    metrics_port: given.MetricsPort = None,
+    otlp_endpoint: given.OtlpEndpoint = None,
     grace: given.Grace = 30.0,
     startup_timeout: given.StartupTimeout = 600.0,
     log_level: given.LogLevel = given.Level.WARNING,
@@ -77,8 +79,8 @@ def serve(  # noqa: PLR0913 - one parameter per option of the command
         kv_cache_share=kv_cache_share,
         num_threads=num_threads,
     )
+    shared = _arguments(insecure_bind=insecure_bind or None, otlp_endpoint=otlp_endpoint)
     gateway = _arguments(
-        insecure_bind=insecure_bind or None,
         tls_cert=tls_cert,
         tls_key=tls_key,
         tls_client_ca=tls_client_ca,
@@ -89,9 +91,11 @@ def serve(  # noqa: PLR0913 - one parameter per option of the command
         model=model,
         served_model_name=served_model_name,
         listen=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+        metrics_port=metrics_port,
         grace_s=grace,
         startup_timeout_s=startup_timeout,
         log_level=log_level.value,
+        shared=shared,
         gateway=gateway,
         engine=engine,
     )
@@ -105,9 +109,12 @@ class PlanOptions:
     model: str | None
     served_model_name: str | None
     listen: str
+    metrics_port: int | None
     grace_s: float
     startup_timeout_s: float
     log_level: str
+    shared: Sequence[str]
+    """For every service."""
     gateway: Sequence[str]
     engine: Sequence[str]
 
@@ -131,6 +138,8 @@ def _plan(options: PlanOptions) -> ServePlan:
         grace_s=options.grace_s,
         startup_timeout_s=options.startup_timeout_s,
         log_level=options.log_level,
+        metrics_port=options.metrics_port,
+        shared_arguments=options.shared,
         gateway_arguments=options.gateway,
         engine_arguments=options.engine,
     )

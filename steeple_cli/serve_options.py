@@ -72,7 +72,18 @@ TlsKey = Annotated[Path | None, _option("its key (PEM)", _ACCESS)]
 TlsClientCa = Annotated[Path | None, _option("mutual TLS: who vouches for clients", _ACCESS)]
 TokenHashes = Annotated[Path | None, _option("see steeple token; callers need one", _ACCESS)]
 MaxShare = Annotated[float | None, _option("part of the places per principal", _ACCESS)]
-Grace = Annotated[float, _option("seconds for running requests to end", _SERVICE)]
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=65533,
+        help="metrics of the gateway; the others on the next",
+        rich_help_panel=_SERVICE,
+        metavar="<int>",
+    ),
+]
+OtlpEndpoint = Annotated[str | None, _option("traces go to this OTLP receiver", _SERVICE)]
+Grace = Annotated[float, _option("seconds for requests to end", _SERVICE)]
 StartupTimeout = Annotated[float, _option("seconds until ready at most", _SERVICE)]
 
 

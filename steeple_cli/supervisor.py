@@ -26,6 +26,10 @@ class ServePlan:
     grace_s: float
     startup_timeout_s: float
     log_level: str = "warning"
+    metrics_port: int | None = None
+    """Of the gateway, on its host; the others' follow. 0 = any; None = no metrics."""
+    shared_arguments: Sequence[str] = ()
+    """For every service."""
     gateway_arguments: Sequence[str] = ()
     engine_arguments: Sequence[str] = ()
 
@@ -39,6 +43,7 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._gateway_is_ready = asyncio.Event()
         self._served: LogEvent = {}
+        self._metrics: dict[str, str] = {}
         self.ready = asyncio.Event()
 
     def request_stop(self) -> None:
@@ -91,7 +96,7 @@ class Supervisor:
                 await self._gateway_is_ready.wait()
         except TimeoutError:
             raise DeadlineExpired(f"not ready within {limit_s:g} s", reason="NOT_READY") from None
-        self._console.tell(_told(self._plan.listen, self._served))
+        self._console.tell(_told(self._plan.listen, self._served, self._metrics))
         self.ready.set()
 
     async def _stop_all(self, children: Sequence[Child]) -> None:
@@ -130,6 +135,7 @@ class Supervisor:
             # At least info: progress is told there.
             f"--log-level={'debug' if plan.log_level == 'debug' else 'info'}",
             f"--grace-s={plan.grace_s}",
+            *plan.shared_arguments,
         )
         return [
             Child(
@@ -137,14 +143,18 @@ class Supervisor:
                 "gateway",
                 (
                     *(f"--listen={plan.listen}", f"--tokenizer={tokenizer}"),
-                    *(f"--engine={engine}", *shared, *plan.gateway_arguments),
+                    *(f"--engine={engine}", *shared, *self._metrics_at(0)),
+                    *plan.gateway_arguments,
                 ),
                 self._log,
             ),
             Child(
                 "tokenizer",
                 "tokenizer_svc",
-                (f"--listen={tokenizer}", f"--model={json.dumps([model])}", *shared),
+                (
+                    *(f"--listen={tokenizer}", f"--model={json.dumps([model])}"),
+                    *(*shared, *self._metrics_at(1)),
+                ),
                 self._log,
             ),
             Child(
@@ -154,13 +164,22 @@ class Supervisor:
                     *(f"--listen={engine}", f"--model={plan.model_dir}"),
                     *(f"--served-model-name={plan.model_name}", *shared),
                     f"--startup-timeout-s={plan.startup_timeout_s}",
-                    *plan.engine_arguments,
+                    *(*self._metrics_at(2), *plan.engine_arguments),
                 ),
                 self._log,
             ),
         ]
 
+    def _metrics_at(self, offset: int) -> Sequence[str]:
+        port = self._plan.metrics_port
+        if port is None:
+            return ()
+        host = self._plan.listen.rpartition(":")[0]
+        return (f"--metrics-listen={host}:{port and port + offset}",)
+
     def _log(self, service: str, event: LogEvent) -> None:
+        if event.get("event") == "metrics_serving":
+            self._metrics[service] = str(event.get("address"))
         if service == "gateway":
             self._note(event)
         self._console.log(service, event)
@@ -175,9 +194,12 @@ class Supervisor:
                 pass
 
 
-def _told(listen: str, served: Mapping[str, Any]) -> str:  # numbers and words
-    """The gateway's `model_served`, for people."""
+def _told(
+    listen: str, served: Mapping[str, Any], metrics: Mapping[str, str]
+) -> str:  # numbers and words
+    """The gateway's `model_served`, and where metrics are served, for people."""
+    places = ", ".join(f"{address} ({service})" for service, address in sorted(metrics.items()))
     return (
         "serving {model} ({architecture}, {dtype}) on {listen}: KV cache of {kv_tokens:,} tokens,"
-        " at most {max_concurrency:g} requests of {max_model_len:,} tokens at once"
-    ).format(listen=listen, **served)
+        " at most {max_concurrency:g} requests of {max_model_len:,} tokens at once{metrics}"
+    ).format(listen=listen, metrics=f"; metrics on {places}" if places else "", **served)

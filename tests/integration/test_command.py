@@ -12,6 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.scraping import scrape
+
 ROOT = Path(__file__).resolve().parents[2]
 STEEPLE = [sys.executable, "-m", "steeple_cli"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "protos")])}
@@ -216,3 +218,16 @@ def test_the_demo_verifies_its_answer() -> None:
     done = steeple("demo")
     assert (done.returncode, done.stderr) == (0, "")
     assert "What is 2+2? 4\n" in done.stdout
+
+
+def test_serve_tells_where_metrics_are() -> None:
+    """Of all three services; a port of their own each."""
+    serving = Serving("--runner=fake", "--metrics-port=0")
+    try:
+        told = serving.line().rstrip("\n").partition("; metrics on ")[2]
+        served = dict(place.removesuffix(")").split(" (")[::-1] for place in told.split(", "))
+        assert sorted(served) == ["engine", "gateway", "tokenizer"]
+        for address in served.values():
+            assert scrape(address).value("process_cpu_seconds_total") > 0
+    finally:
+        serving.stop()
