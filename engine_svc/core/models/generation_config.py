@@ -8,6 +8,7 @@ from engine_svc.core.params import SamplingParams, TokenId
 _FILE = "generation_config.json"
 _MAX_TEMPERATURE = 100.0
 _MAX_TOP_K = 1_000_000
+_MAX_REPETITION_PENALTY = 10.0
 
 # JSON objects of any shape until checked.
 Json = dict[str, Any]
@@ -19,15 +20,19 @@ def default_sampling(generation: Json) -> SamplingParams:
     Raises:
         StartupError: a value is out of the range that requests may use.
     """
+    # A penalty counts for greedy models too; the rest is about drawing.
+    penalty = _positive(generation, "repetition_penalty", greatest=_MAX_REPETITION_PENALTY)
     sampling = SamplingParams(
         temperature=_number(generation, "temperature", 1.0, greatest=_MAX_TEMPERATURE),
         top_k=_top_k(generation),
-        top_p=_number(generation, "top_p", 1.0, greatest=1.0),
+        top_p=_positive(generation, "top_p", greatest=1.0),
         min_p=_number(generation, "min_p", 0.0, greatest=1.0),
+        typical_p=_positive(generation, "typical_p", greatest=1.0),
+        repetition_penalty=penalty,
     )
-    if sampling.top_p == 0.0:
-        _fail("top_p", sampling.top_p, "be above 0")
-    return SamplingParams(temperature=0.0) if generation.get("do_sample") is False else sampling
+    if generation.get("do_sample") is False:
+        return SamplingParams(temperature=0.0, repetition_penalty=penalty)
+    return sampling
 
 
 def end_token_ids(config: Json, generation: Json, *, vocab_size: int) -> tuple[TokenId, ...]:
@@ -53,6 +58,14 @@ def _number(generation: Json, name: str, default: float, *, greatest: float) -> 
     if type(value) not in (int, float) or not 0.0 <= value <= greatest:
         _fail(name, value, f"be a number from 0 to {greatest:g}")
     return float(value)
+
+
+def _positive(generation: Json, name: str, *, greatest: float) -> float:
+    """A number above 0; 1, which asks for nothing, where there is none."""
+    value = _number(generation, name, 1.0, greatest=greatest)
+    if value == 0.0:
+        _fail(name, value, "be above 0")
+    return value
 
 
 def _top_k(generation: Json) -> int:

@@ -56,6 +56,17 @@ def test_the_models_own_sampling_is_the_default(tmp_path: Path) -> None:
     assert described(tmp_path, CONFIG, {"do_sample": False}).default_sampling.is_greedy
 
 
+@pytest.mark.parametrize("do_sample", [True, False])
+def test_the_models_own_penalty_counts_whether_it_draws_or_not(
+    tmp_path: Path, *, do_sample: bool
+) -> None:
+    """What is about drawing means nothing to a greedy model."""
+    generation = {"do_sample": do_sample, "repetition_penalty": 1.25, "typical_p": 0.5}
+    sampling = described(tmp_path, CONFIG, generation).default_sampling
+    assert sampling.repetition_penalty == 1.25
+    assert sampling.typical_p == (0.5 if do_sample else 1.0)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -66,6 +77,9 @@ def test_the_models_own_sampling_is_the_default(tmp_path: Path) -> None:
         ("top_k", 2.5),
         ("top_p", 0.0),
         ("top_p", 1.1),
+        ("typical_p", 0.0),
+        ("repetition_penalty", 0),
+        ("repetition_penalty", 11),
         ("min_p", -0.1),
         ("min_p", True),
         ("eos_token_id", "</s>"),
