@@ -62,6 +62,7 @@ async def serve(settings: GatewaySettings, seen: Observed) -> None:
         engines=settings.engine,
         clock=clock,
         tls=settings.upstream_tls,
+        takeover_timeout_s=settings.takeover_timeout_s,
     )
     metrics = GatewayMetrics(seen.registry)
     metrics.follow_sessions(lambda: backends.detokenizer.num_sessions)

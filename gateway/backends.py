@@ -21,6 +21,7 @@ class Backends:
         tokenizer: target of the tokenizer service.
         engines: targets of the engines.
         clock: monotonic seconds.
+        takeover_timeout_s: so long requests wait for a tokenizer service that was lost.
         tls: for all that are not Unix sockets, which file modes guard; None = plaintext.
 
     Raises:
@@ -33,13 +34,16 @@ class Backends:
         tokenizer: str,
         engines: Sequence[str],
         clock: Callable[[], float],
+        takeover_timeout_s: float,
         tls: ChannelTls | None = None,
     ) -> None:
         self._changed = asyncio.Event()
         self.changes = Changes()
         self._channel = open_upstream(tokenizer, tls)
-        self.tokenizer = TokenizerClient(self._channel)
-        self.detokenizer = DetokenizeClient(self._channel, clock)
+        self.tokenizer = TokenizerClient(self._channel, patience_s=takeover_timeout_s)
+        self.detokenizer = DetokenizeClient(
+            self._channel, self.tokenizer.facts, clock, patience_s=takeover_timeout_s
+        )
         self._tokenizers = Upstream[Mapping[str, TokenizerFacts]](
             tokenizer, self._channel, self.tokenizer.facts, self._note_change
         )

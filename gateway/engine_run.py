@@ -13,9 +13,9 @@ from typing import Protocol
 from gateway.catalog import Catalog, EngineState
 from gateway.changes import Changes
 from gateway.takeover import Takeovers
-from gateway.upstream_values import EngineRequest, EngineUpdate
+from gateway.upstream_values import EngineFacts, EngineRequest, EngineUpdate
 from gateway.values import FinishReason
-from steeple_rpc.errors import Aborted, DeadlineExpired, EngineFault, ServiceError
+from steeple_rpc.errors import Aborted, DeadlineExpired, EngineFault, ServiceError, Unavailable
 from steeple_rpc.telemetry import logger
 
 
@@ -59,29 +59,29 @@ class EngineRun:
 
     Args:
         request: with the id of the first attempt, which ends in #1, and without prior output.
+        promised: what was served when the request came.
         pool: where engines are found.
         takeovers: none begun.
         clock: monotonic seconds.
         deadline_s: when the caller stops waiting, on the clock.
-        on_takeover: told why, when an engine goes on with what another one began.
     """
 
     def __init__(
         self,
         request: EngineRequest,
+        promised: EngineFacts,
         pool: EnginePool,
         takeovers: Takeovers,
         clock: Callable[[], float],
         *,
         deadline_s: float,
-        on_takeover: Callable[[str], None],
     ) -> None:
         self._request = request
+        self._promised = promised
         self._pool = pool
         self._takeovers = takeovers
         self._clock = clock
         self._deadline_s = deadline_s
-        self._on_takeover = on_takeover
         self._start_s = clock()
         self._num_attempts = 0
         self._started: EngineUpdate | None = None
@@ -99,8 +99,8 @@ class EngineRun:
         Raises:
             ServiceError: the request failed, or no engine is left for it.
         """
-        state = self._pool.catalog().pick(self._request.model)
-        model = state
+        state = await self._first_engine()
+        model = state.facts
         while True:
             try:
                 async with self._pool.engines[state.index].attempt():
@@ -115,6 +115,17 @@ class EngineRun:
             if successor is None:
                 raise self._takeovers.too_late()
             state = successor
+
+    async def _first_engine(self) -> EngineState:
+        """The least loaded one; where none serves any more since the request came, the next."""
+        try:
+            return self._pool.catalog().pick(self._request.model)
+        except Unavailable as error:
+            self._takeovers.begin(error, self._clock())
+        state = await self._successor(self._promised)
+        if state is None:
+            raise self._takeovers.too_late()
+        return state
 
     async def _attempt(self, state: EngineState, take: Callable[[EngineUpdate], bool]) -> None:
         """Let one engine compute."""
@@ -157,7 +168,7 @@ class EngineRun:
 
     def _keep(self, update: EngineUpdate) -> None:
         if not self._has_begun and self._num_attempts > 1:
-            self._on_takeover(self._takeovers.reason)
+            self._takeovers.succeed()
         self._has_begun = True
         self._started = self._started or update
         self._received += update.token_ids
@@ -175,7 +186,7 @@ class EngineRun:
             num_received=len(self._received),
         )
 
-    async def _successor(self, model: EngineState) -> EngineState | None:
+    async def _successor(self, model: EngineFacts) -> EngineState | None:
         """An engine that can go on where the last one ended; waits for it, None if none came.
 
         Those that failed are left alone for a while: what is known of them may be old.
@@ -185,7 +196,7 @@ class EngineRun:
             pause_s = due - self._clock()
             if pause_s <= 0:
                 self._failed.clear()
-            successor = self._pool.catalog().successor(model.facts, avoiding=self._failed)
+            successor = self._pool.catalog().successor(model, avoiding=self._failed)
             if successor is not None:
                 return successor
             await self._pool.changes.wait(min(left_s, pause_s) if pause_s > 0 else left_s)

@@ -6,7 +6,8 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 
 from gateway.cache_scope import cache_scope
-from gateway.clients.detokenizer import DetokenizeClient, Session
+from gateway.clients.detokenize_session import Session
+from gateway.clients.detokenizer import DetokenizeClient
 from gateway.engine_run import EngineRun
 from gateway.guarded_outbox import GRACE_S, GuardedOutbox
 from gateway.output import Signal

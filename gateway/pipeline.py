@@ -103,7 +103,8 @@ class Pipeline:
             self._admission.permit(model, request.request_id, limit, request.principal),
             story.admitted(model, limit),
         ):
-            prompt = await self._encode(request, catalog.pick(model), self._left(deadline_s))
+            promised = catalog.pick(model)
+            prompt = await self._encode(request, promised, self._left(deadline_s))
             facts = PromptFacts(
                 model=model,
                 num_tokens=len(prompt.token_ids),
@@ -117,7 +118,14 @@ class Pipeline:
                 self._left(deadline_s),
                 bad_word_ids=await self._bad_word_ids(request, model, self._left(deadline_s)),
             )
-            run = self._run_of(generation, deadline_s, story)
+            run = EngineRun(
+                generation.engine_request(),
+                promised.facts,
+                self._backends,
+                Takeovers(self._takeover, on_success=story.taken_over),
+                self._clock,
+                deadline_s=deadline_s,
+            )
             story.know(
                 engine_request_id=generation.engine_request_id,
                 num_prompt_tokens=facts.num_tokens,
@@ -127,16 +135,6 @@ class Pipeline:
             ) as events:
                 async for event in events:
                     yield event
-
-    def _run_of(self, generation: Generation, deadline_s: float, story: RequestStory) -> EngineRun:
-        return EngineRun(
-            generation.engine_request(),
-            self._backends,
-            Takeovers(self._takeover),
-            self._clock,
-            deadline_s=deadline_s,
-            on_takeover=story.taken_over,
-        )
 
     async def _events(
         self, generation: Generation, run: EngineRun, fold: OutputFold

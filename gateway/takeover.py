@@ -14,8 +14,6 @@ ENGINE_STALLED = "ENGINE_STALLED"
 # The engine's own refusals: it never had the request, or says that it gives it back.
 _REFUSALS = frozenset({"STARTING", "DRAINING"})
 _LOSSES = frozenset({ENGINE_LOST, ENGINE_STALLED}) | _REFUSALS
-# A caller may act on these; every other loss is told as ENGINE_LOST.
-_TOLD_AS_THEY_ARE = frozenset({ENGINE_STALLED, "DRAINING"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,11 +37,19 @@ class Takeovers:
 
     Args:
         limits: how far to go.
+        on_success: told why, when an engine goes on with the request.
         draw: random numbers of 0 to 1.
     """
 
-    def __init__(self, limits: TakeoverLimits, draw: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self,
+        limits: TakeoverLimits,
+        *,
+        on_success: Callable[[str], None] = lambda _: None,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
         self._limits = limits
+        self._on_success = on_success
         self._draw = draw
         self._num_begun = 0
         self._num_pauses = 0
@@ -78,7 +84,11 @@ class Takeovers:
             raise _cannot_resume() from error
         if not is_loss(error):
             raise error
-        self._begin(error, now)
+        self.begin(error, now)
+
+    def succeed(self) -> None:
+        """An engine goes on with the request."""
+        self._on_success(self.reason)
 
     def left_s(self, now: float) -> float:
         """What is left of the current takeover; 0 when it is over."""
@@ -95,12 +105,14 @@ class Takeovers:
 
     def too_late(self) -> Unavailable:
         """The error of a takeover that found no engine in time."""
-        return self._ended(
-            "the engine was lost and none took the request over within"
-            f" {self._limits.timeout_s:g} s"
-        )
+        return self._ended(f"no engine took the request over within {self._limits.timeout_s:g} s")
 
-    def _begin(self, loss: ServiceError, now: float) -> None:
+    def begin(self, loss: ServiceError, now: float) -> None:
+        """Look for another engine from now on.
+
+        Raises:
+            ServiceError: that was done as often as may be.
+        """
         self._loss = loss
         limit = self._limits.max_takeovers
         if limit == 0:
@@ -114,8 +126,9 @@ class Takeovers:
         self._until = now + self._limits.timeout_s
 
     def _ended(self, message: str) -> Unavailable:
-        told = self.reason if self.reason in _TOLD_AS_THEY_ARE else ENGINE_LOST
-        return Unavailable(message, reason=told)
+        # That it was starting says nothing once a takeover has failed.
+        lost = self.reason == "STARTING"
+        return Unavailable(message, reason=ENGINE_LOST if lost else self.reason)
 
 
 def is_loss(error: ServiceError) -> bool:

@@ -12,6 +12,8 @@ from steeple_rpc.principal import ANONYMOUS, Principal
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 REQUEST_ID_KEY = "x-request-id"
+TAKEN_UP: tuple[tuple[str, str], ...] = (("x-taken-up", "1"),)
+"""Initial metadata of a long stream whose handler runs; a call that is refused has none of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ item per message and a loaded one fewer and larger messages. A reader that is to
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Generic, TypeVar
 
 from steeple_rpc.errors import Overloaded, ServiceError
@@ -77,7 +77,7 @@ class Outbox(Generic[Item]):
             self._error = error
             self._wake.set()
 
-    async def batches(self) -> AsyncIterator[list[Item]]:
+    async def batches(self) -> AsyncGenerator[list[Item], None]:
         """Everything that gathered since the last batch, again and again until closed.
 
         Raises:

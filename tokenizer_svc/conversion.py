@@ -190,6 +190,7 @@ def _progress(session: int, progress: Progress) -> detokenize_pb2.SessionUpdate:
         session=session,
         text=progress.text,
         ids_consumed=progress.ids_consumed,
+        ids_received=progress.ids_received,
         matched_stop=progress.matched_stop,
         final=progress.is_final,
         tokens=[tokens_pb2.TokenLogprob(id=t.id, text=t.text) for t in progress.tokens],

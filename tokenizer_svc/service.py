@@ -12,7 +12,7 @@ from steeple.tokenizer.v1 import (
     tokenizer_service_pb2,
     tokenizer_service_pb2_grpc,
 )
-from steeple_rpc.context import Context
+from steeple_rpc.context import TAKEN_UP, Context
 from steeple_rpc.errors import NotFound, ServiceError
 from steeple_rpc.limits import check_count
 from tokenizer_svc import conversion
@@ -126,6 +126,8 @@ class TokenizerService(tokenizer_service_pb2_grpc.TokenizerServiceServicer):
         context: Context,
     ) -> AsyncIterator[detokenize_pb2.DetokenizeResponse]:
         """Decode the growing outputs of one gateway until it leaves, or until drained."""
+        # Tells the gateway that somebody is there, before there is anything to decode.
+        await context.send_initial_metadata(TAKEN_UP)
         stream = self._new_stream()
         self._streams.add(stream)
         reading = asyncio.create_task(_read(request_iterator, stream))

@@ -1,5 +1,6 @@
 """The tokenizer service as the gateway sees it: prompts in, ids out."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from gateway.upstream_values import EncodeInput, TokenizerFacts
 from gateway.values import ChatMessage, ChatPrompt, EncodedPrompt
 from steeple.common.v1 import chat_pb2
 from steeple.tokenizer.v1 import tokenizer_service_pb2, tokenizer_service_pb2_grpc
-from steeple_rpc.errors import ServiceError
+from steeple_rpc.errors import ServiceError, Unavailable
 from steeple_rpc.status import from_proto
 
 LOST = "TOKENIZER_LOST"
@@ -31,10 +32,18 @@ class TokenizerClient:
     Args:
         channel: to it.
         timeout_s: a service that answers no call in so long counts as lost.
+        patience_s: so long a lost service is waited for.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, *, timeout_s: float = CALL_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        *,
+        timeout_s: float = CALL_TIMEOUT_S,
+        patience_s: float = 0.0,
+    ) -> None:
         self._timeout_s = timeout_s
+        self._patience_s = patience_s
         self._stub = tokenizer_service_pb2_grpc.TokenizerServiceStub(channel)
 
     async def facts(self) -> Mapping[str, TokenizerFacts]:
@@ -135,13 +144,37 @@ class TokenizerClient:
 
     # The reply's type is the method's; grpc's multi-callables are generic in their stubs only.
     async def _call(self, name: str, request: Message, timeout_s: float | None) -> Any:
-        """A reply for a caller who waits for `timeout_s`, and no longer than we would ourselves."""
-        is_callers = timeout_s is not None and timeout_s <= self._timeout_s
+        """A reply for a caller who waits for `timeout_s`, and no longer than we would ourselves.
+
+        A service that is lost is asked once more when it is there again: nothing but the reply
+        comes of these calls.
+        """
+        clock = asyncio.get_running_loop().time
+        start = clock()
+        try:
+            return await self._ask(name, request, timeout_s, self._timeout_s)
+        except Unavailable as error:
+            took_s = clock() - start
+            if error.reason != LOST or took_s >= self._timeout_s or self._patience_s == 0:
+                raise
+        left_s = None if timeout_s is None else max(0.0, timeout_s - took_s)
+        return await self._ask(name, request, left_s, self._patience_s, wait_for_ready=True)
+
+    async def _ask(
+        self,
+        name: str,
+        request: Message,
+        timeout_s: float | None,
+        limit_s: float,
+        **options: bool,
+    ) -> Any:
+        is_callers = timeout_s is not None and timeout_s <= limit_s
         with upstream_call(_SERVICE + name) as metadata:
             call = getattr(self._stub, name)(
                 request,
-                timeout=timeout_s if is_callers else self._timeout_s,
+                timeout=timeout_s if is_callers else limit_s,
                 metadata=metadata,
+                **options,
             )
             return await unary(call, lost=LOST, is_callers_deadline=is_callers)
 

@@ -32,7 +32,12 @@ def _service(cluster: Cluster, which: str) -> Service:
 async def test_a_drain_under_load_loses_no_stream(
     demo_dir: Path, sockets: Path, which: str
 ) -> None:
-    with Cluster(demo_dir, sockets) as cluster, cluster.engine_stub() as stub:
+    # Nobody comes back here: what is refused is not held for long.
+    short = ["--takeover-timeout-s=2"]
+    with (
+        Cluster(demo_dir, sockets, gateway=short) as cluster,
+        cluster.engine_stub() as stub,
+    ):
         service = _service(cluster, which)
         async with callers(cluster.target, num_connections=2) as sending:
             requests = echoes(count(60, 600), max_tokens=30)

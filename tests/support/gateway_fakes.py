@@ -9,7 +9,7 @@ from typing import Any
 from gateway.balance import EngineLoad
 from gateway.catalog import Catalog, EngineState
 from gateway.changes import Changes
-from gateway.clients.detokenizer import TextSink
+from gateway.clients.detokenize_session import TextSink
 from gateway.upstream_values import (
     EncodeInput,
     EngineFacts,

@@ -77,7 +77,12 @@ class Session:
         """The end of the session, where the prior ids already contain a stop string."""
         if self._matched_stop is None:
             return None
-        return Progress(text="", ids_consumed=self._num_consumed, matched_stop=self._matched_stop)
+        return Progress(
+            text="",
+            ids_consumed=self._num_consumed,
+            ids_received=self._num_received,
+            matched_stop=self._matched_stop,
+        )
 
     def push(
         self,
@@ -111,6 +116,7 @@ class Session:
         return Progress(
             text=text,
             ids_consumed=self._num_consumed,
+            ids_received=self._num_received,
             matched_stop=self._matched_stop,
             is_final=is_final,
             tokens=tokens,

@@ -43,6 +43,8 @@ class Progress:
     """New text; never part of a character, never text that may yet become a stop string."""
     ids_consumed: int
     """Output ids, prior ones included, whose text has been told completely."""
+    ids_received: int = 0
+    """Output ids, prior ones included, that had been pushed when this was told."""
     matched_stop: str | None = None
     """Set where a stop string was found; the session is over."""
     is_final: bool = False

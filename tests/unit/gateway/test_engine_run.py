@@ -28,6 +28,7 @@ from tests.support.gateway_fakes import (
     FakeUpstream,
     catalog_of,
     ended,
+    engine_facts,
     engine_state,
     first,
     tokens,
@@ -86,11 +87,15 @@ def run_of(
     )
     return EngineRun(
         request,
+        engine_facts(),
         pool.backends,
-        Takeovers(limits or TakeoverLimits(timeout_s=PATIENCE_S), lambda: 0.0),
+        Takeovers(
+            limits or TakeoverLimits(timeout_s=PATIENCE_S),
+            on_success=pool.reasons.append,
+            draw=lambda: 0.0,
+        ),
         clock,
         deadline_s=clock() + timeout_s,
-        on_takeover=pool.reasons.append,
     )
 
 
@@ -355,3 +360,15 @@ async def test_an_equal_engine_is_preferred_to_one_that_just_failed() -> None:
     pool.backends.now = catalog_of(*states)
     assert ids(await updates_of(run_of(pool))) == answer(PROMPT, NUM_TOKENS)
     assert (len(dying.requests), len(busy.requests)) == (1, 1)
+
+
+async def test_an_engine_that_went_before_it_was_asked_is_waited_for() -> None:
+    """The request had been let in; nothing was told yet."""
+    engine = ResumingEngine()
+    pool = Pool(engine)
+    pool.go(0)
+    asyncio.get_running_loop().call_later(0.02, pool.come, 0)
+    assert ids(await updates_of(run_of(pool))) == answer(PROMPT, NUM_TOKENS)
+    pool.go(0)
+    _, error = await failed(run_of(pool, limits=TakeoverLimits(timeout_s=0.02)))
+    assert error.reason == "ENGINE_NOT_READY"

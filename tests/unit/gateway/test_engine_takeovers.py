@@ -33,7 +33,7 @@ LOSSES = ["ENGINE_LOST", "ENGINE_STALLED", "DRAINING", "STARTING"]
 
 
 def takeovers(draw: float = 1.0, **limits: float) -> Takeovers:
-    return Takeovers(TakeoverLimits(**limits), lambda: draw)  # type: ignore[arg-type] # by name
+    return Takeovers(TakeoverLimits(**limits), draw=lambda: draw)  # type: ignore[arg-type] # by name
 
 
 def loss(reason: str = "ENGINE_LOST") -> Unavailable:

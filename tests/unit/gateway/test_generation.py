@@ -32,6 +32,7 @@ from tests.support.gateway_fakes import (
     FakeUpstream,
     catalog_of,
     ended,
+    engine_facts,
     engine_state,
     first,
     generation_request,
@@ -70,11 +71,11 @@ def signals(
     takeovers = Takeovers(TakeoverLimits(max_takeovers=0))
     run = EngineRun(
         generation.engine_request(),
+        engine_facts(),
         backends,
         takeovers,
         clock,
         deadline_s=clock.now + timeout_s,
-        on_takeover=lambda _: None,
     )
     return generation.signals(run, detokenizer, clock)  # type: ignore[arg-type] # fakes
 

@@ -10,6 +10,7 @@ import structlog
 
 from gateway.admission import Admission
 from gateway.pipeline import Pipeline
+from gateway.takeover import TakeoverLimits
 from gateway.values import (
     ChatMessage,
     ChatPrompt,
@@ -70,6 +71,8 @@ class Harness:
             self.admission,
             self.clock,
             max_request_s=MAX_REQUEST_S,
+            # What is lost is told: taking over has tests of its own.
+            takeover=TakeoverLimits(max_takeovers=0),
         )
 
     def run(self, *, deadline_s: float | None = None, **request: Any) -> Any:

@@ -36,7 +36,7 @@ async def test_what_gathered_leaves_as_one_batch(outbox: Outbox[str]) -> None:
         assert outbox.put(item, 1)
     batches = outbox.batches()
     assert await anext(batches) == ["a", "b", "c"]
-    await batches.aclose()  # type: ignore[attr-defined] # a generator
+    await batches.aclose()
 
 
 async def test_an_idle_stream_gets_every_item_at_once(outbox: Outbox[str]) -> None:

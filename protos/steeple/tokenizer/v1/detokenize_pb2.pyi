@@ -232,6 +232,7 @@ class SessionUpdate(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     TOKENS_FIELD_NUMBER: _builtins.int
     ASIDE_TEXTS_FIELD_NUMBER: _builtins.int
+    IDS_RECEIVED_FIELD_NUMBER: _builtins.int
     session: _builtins.int
     text: _builtins.str
     """The new text; never part of a character, never text that may yet turn out to be a stop string."""
@@ -243,6 +244,10 @@ class SessionUpdate(_message.Message):
     """Set when a stop string matched. Closes the session; later ids are ignored."""
     final: _builtins.bool
     """Answers a final push. Closes the session."""
+    ids_received: _builtins.int
+    """Output ids, prior ones included, that were known when this was told: a session that is opened
+    again with exactly these as prior ids goes on after this update.
+    """
     @_builtins.property
     def error(self) -> _status_pb2.Status:
         """The session failed and is closed."""
@@ -266,10 +271,11 @@ class SessionUpdate(_message.Message):
         error: _status_pb2.Status | None = ...,
         tokens: _abc.Iterable[_tokens_pb2.TokenLogprob] | None = ...,
         aside_texts: _abc.Iterable[_builtins.str] | None = ...,
+        ids_received: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_matched_stop", b"_matched_stop", "error", b"error", "matched_stop", b"matched_stop"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_matched_stop", b"_matched_stop", "aside_texts", b"aside_texts", "error", b"error", "final", b"final", "ids_consumed", b"ids_consumed", "matched_stop", b"matched_stop", "session", b"session", "text", b"text", "tokens", b"tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_matched_stop", b"_matched_stop", "aside_texts", b"aside_texts", "error", b"error", "final", b"final", "ids_consumed", b"ids_consumed", "ids_received", b"ids_received", "matched_stop", b"matched_stop", "session", b"session", "text", b"text", "tokens", b"tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__matched_stop: _TypeAlias = _typing.Literal["matched_stop"]  # noqa: Y015
     _WhichOneofArgType__matched_stop: _TypeAlias = _typing.Literal["_matched_stop", b"_matched_stop"]  # noqa: Y015

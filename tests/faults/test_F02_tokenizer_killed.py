@@ -1,0 +1,99 @@
+"""F-02: the tokenizer service is killed under streams and under encodes.
+
+Streams go on with exactly the text of the uncut answer, stop strings across the cut included; only
+where no service comes in time do they end TOKENIZER_LOST, and their blocks are free then.
+"""
+
+import asyncio
+import signal
+from pathlib import Path
+
+import pytest
+
+from steeple_cli.load.history import End, History, LoadRequest
+from steeple_cli.load.loops import closed_loop
+from steeple_client import AsyncClient
+from steeple_rpc.errors import Unavailable
+from tests.support.cluster import Cluster, load_of
+from tests.support.fault_counts import count
+from tests.support.guarantees import Expected, Promise, violations
+from tests.support.traffic import callers, canary, echo
+from tests.support.waiting import eventually
+
+SLOW = ("--runner=fake", "--fake-step-ms=10", "--max-num-seqs=128", "--max-num-waiting=512")
+MAX_TOKENS = 200
+
+
+async def _killed_under_load(
+    cluster: Cluster, *, is_replaced: bool, num_streams: int
+) -> list[History]:
+    async with callers(cluster.target, num_connections=2) as sending:
+        requests = [echo(f"c{number:06d}", max_tokens=MAX_TOKENS) for number in range(num_streams)]
+        load = asyncio.create_task(closed_loop(sending.send, requests, num_callers=num_streams))
+        with cluster.engine_stub() as stub:
+            await asyncio.to_thread(
+                eventually, lambda: load_of(stub).num_output_tokens > 20 * num_streams
+            )
+        if is_replaced:
+            await asyncio.to_thread(cluster.replace_tokenizer)
+        else:
+            cluster.tokenizer.signal(signal.SIGKILL)
+        return await load
+
+
+async def test_streams_go_on_where_their_text_was_cut(demo_dir: Path, sockets: Path) -> None:
+    with Cluster(demo_dir, sockets, engine=SLOW) as cluster:
+        async with AsyncClient(cluster.target) as client:
+            sample = await client.generate(
+                f"{canary(echo('c000000'))} tell ", max_tokens=MAX_TOKENS, temperature=0.0
+            )
+
+        def expected(request: LoadRequest) -> Expected:
+            return Expected(text=sample.text.replace("c000000", request.name))
+
+        histories = await _killed_under_load(cluster, is_replaced=True, num_streams=count(16, 100))
+        promise = Promise(max_s=60, expected=expected, canary=canary)
+        broken = violations(histories, promise)
+        assert not broken, "\n".join(broken[:10])
+        assert all(history.end is End.DONE for history in histories)
+        assert "detokenize_stream_lost" in cluster.gateway.names()
+        await asyncio.to_thread(cluster.wait_until_idle)
+
+
+async def test_without_a_service_in_time_streams_end_and_free_their_blocks(
+    demo_dir: Path, sockets: Path
+) -> None:
+    with Cluster(demo_dir, sockets, engine=SLOW, gateway=["--takeover-timeout-s=0.3"]) as cluster:
+        histories = await _killed_under_load(cluster, is_replaced=False, num_streams=count(8, 100))
+        promise = Promise(allowed=frozenset({"TOKENIZER_LOST"}), max_s=60, canary=canary)
+        broken = violations(histories, promise)
+        assert not broken, "\n".join(broken[:10])
+        assert all(history.end is End.FAILED for history in histories)
+        await asyncio.to_thread(cluster.wait_until_idle)
+
+
+async def test_a_text_is_encoded_by_the_service_that_comes_back(
+    demo_dir: Path, sockets: Path
+) -> None:
+    """A stopped process holds the call; killed, it loses it; the next one answers it."""
+    with Cluster(demo_dir, sockets, engine=SLOW) as cluster:
+        async with AsyncClient(cluster.target) as client:
+            cluster.tokenizer.signal(signal.SIGSTOP)
+            asking = asyncio.create_task(client.generate("hello world", max_tokens=4))
+            done, _ = await asyncio.wait({asking}, timeout=0.3)
+            assert not done
+            await asyncio.to_thread(cluster.replace_tokenizer)
+            assert (await asking).usage.num_completion_tokens == 4
+
+
+async def test_a_text_that_nobody_encodes_in_time_is_refused(demo_dir: Path, sockets: Path) -> None:
+    with Cluster(demo_dir, sockets, engine=SLOW, gateway=["--takeover-timeout-s=0.3"]) as cluster:
+        async with AsyncClient(cluster.target) as client:
+            cluster.tokenizer.signal(signal.SIGSTOP)
+            asking = asyncio.create_task(client.generate("hello world", max_tokens=4))
+            done, _ = await asyncio.wait({asking}, timeout=0.3)
+            assert not done
+            cluster.tokenizer.signal(signal.SIGKILL)
+            with pytest.raises(Unavailable) as caught:
+                await asking
+            assert caught.value.reason == "TOKENIZER_LOST"
