@@ -9,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
 from steeple.engine.v1 import engine_service_pb2_grpc, info_pb2
 from steeple_client import Client
 from steeple_rpc.channel import open_sync_channel
@@ -79,11 +81,14 @@ class Cluster:
         return self.gateway.address
 
     def wait_until_ready(self) -> None:
-        """Return once every engine has loaded and the gateway serves."""
-        for engine in self.engines:
-            eventually(lambda e=engine: "ready" in e.names(), self.told)  # type: ignore[misc] # bound now
+        """Return once every engine serves and the gateway knows."""
+        for address in self._engines_at:
+            with open_sync_channel(address) as channel:
+                health = health_pb2_grpc.HealthStub(channel)
+                eventually(lambda h=health: _serves(h), self.told)  # type: ignore[misc] # bound now
         with Client(self.target) as client:
             client.wait_until_ready(TIMEOUT_S)
+            eventually(lambda: client.model().num_engines == len(self.engines), self.told)
 
     def replace_engine(self, index: int = 0) -> Service:
         """Start an engine where an earlier one was, which has ended or is killed now."""
@@ -133,6 +138,11 @@ class Cluster:
 
     def _new_engine(self, index: int) -> Service:
         return Service("engine_svc", self._engine_arguments, listen=self._engines_at[index])
+
+
+def _serves(health: health_pb2_grpc.HealthStub) -> bool:
+    reply = health.Check(health_pb2.HealthCheckRequest(), timeout=TIMEOUT_S, wait_for_ready=True)
+    return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
 
 
 def load_of(stub: Stub) -> info_pb2.GetLoadResponse:
