@@ -1,5 +1,6 @@
 """Requests and schedulers for tests of the engine."""
 
+from engine_svc.core.batching import BatchingOptions
 from engine_svc.core.outputs import RunnerOutput, SchedulerOutput
 from engine_svc.core.params import RequestId, SamplingParams, StoppingParams
 from engine_svc.core.request_spec import RequestSpec
@@ -15,6 +16,7 @@ def scheduler_config(
     max_model_len: int = 64,
     max_num_seqs: int = 8,
     max_num_batched_tokens: int = 16,
+    prefix_caching: bool = True,
 ) -> SchedulerConfig:
     """Small bounds, so that tests reach them."""
     return SchedulerConfig(
@@ -23,6 +25,7 @@ def scheduler_config(
         max_model_len=max_model_len,
         max_num_seqs=max_num_seqs,
         max_num_batched_tokens=max_num_batched_tokens,
+        options=BatchingOptions(prefix_caching=prefix_caching),
     )
 
 
@@ -36,6 +39,8 @@ def request_spec(
     stop: tuple[int, ...] = (),
     prior: tuple[int, ...] = (),
     time_limit_s: float | None = None,
+    priority: int = 0,
+    salt: str = "",
 ) -> RequestSpec:
     """A greedy request; an int as prompt is its length."""
     ids = tuple(range(10, 10 + prompt)) if isinstance(prompt, int) else prompt
@@ -51,6 +56,8 @@ def request_spec(
             stop_token_ids=stop,
             time_limit_s=time_limit_s,
         ),
+        priority=priority,
+        cache_salt=salt,
     )
 
 

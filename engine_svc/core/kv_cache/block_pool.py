@@ -111,8 +111,11 @@ class BlockPool:
         self._worth_finding.add(block)
 
     def unkeep(self, block: BlockId) -> None:
-        """Take back `keep` for a used block."""
+        """Take back `keep`: a used block will be free, a cached one is free now."""
         self._worth_finding.remove(block)
+        if block in self._cached:
+            del self._cached[block]
+            self._free.appendleft(block)
 
     def free(self, blocks: Sequence[BlockId]) -> None:
         """Take blocks back from one who holds them, the last one first.

@@ -340,9 +340,7 @@ class SpyreChunkedScheduler:
 
     def _withdraw(self, row: _Row) -> None:
         """Let nobody find what a request computed that failed: it may be what is wrong."""
-        first = row.plan.num_hit_blocks
-        self._cache.withdraw(row.request, first=first, end=row.num_published)
-        row.num_published = first
+        self._cache.withdraw(row.request, first=row.plan.num_hit_blocks)
 
     def _release(self, request: Request) -> None:
         """Forget a request that ran and take back its blocks."""

@@ -89,3 +89,18 @@ def test_blocks_cover_all_tokens(tokens: int, blocks: int) -> None:
 def test_slots_follow_the_block_table() -> None:
     """Position p lives in block table[p // size] at offset p % size."""
     assert slots_for([BlockId(7), BlockId(2)], 3, 6, 4) == (31, 8, 9)
+
+
+def test_a_cached_block_that_is_not_worth_finding_any_longer_is_free() -> None:
+    """And the next one to be handed out; a used one is free when it comes back."""
+    pool = BlockPool(3)
+    cached, used = allocated(pool, 2)
+    for block in (cached, used):
+        pool.keep(block)
+    pool.free([cached])
+    for block in (cached, used):
+        pool.unkeep(block)
+    assert (pool.num_free, pool.num_cached) == (2, 0)
+    pool.free([used])
+    assert (pool.num_free, pool.num_cached) == (3, 0)
+    pool.check_integrity()
