@@ -22,7 +22,7 @@ READ_BY: Mapping[str, tuple[str, ...]] = {
     "interleave": ("spyre_chunked",),
     "over_limit": ("spyre_chunked",),
     "pause_order": ("spyre_chunked",),
-    "prefix_caching": ("spyre_chunked",),
+    "prefix_caching": ("continuous", "spyre_chunked"),
 }
 """Options that not every policy reads."""
 

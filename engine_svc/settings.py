@@ -89,7 +89,8 @@ class EngineSettings(ServiceSettings):
         description="spyre_chunked: who decodes first after a pause; default: fewest-first",
     )
     prefix_caching: bool | None = Field(
-        default=None, description="spyre_chunked: reuse blocks of equal prompts; default: yes"
+        default=None,
+        description="continuous, spyre_chunked: reuse blocks of equal prompts; default: yes",
     )
     default_max_tokens: Count = Field(
         default=1024, description="cap on max_tokens where a request leaves it unset"

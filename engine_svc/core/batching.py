@@ -68,4 +68,4 @@ class BatchingOptions:
     pause_order: PauseOrder = PauseOrder.FEWEST_FIRST
     """`spyre_chunked`"""
     prefix_caching: bool = True
-    """`spyre_chunked`: prompts reuse the blocks of earlier ones."""
+    """`continuous`, `spyre_chunked`: blocks of earlier requests are found by their tokens."""

@@ -124,6 +124,8 @@ class SchedulerOutput:
     """Requests that ended since the last step: a runner drops what it keeps for them."""
     paused_request_ids: tuple[RequestId, ...] = ()
     """Requests whose prompt is computed and that get no token in this step."""
+    preempted_request_ids: tuple[RequestId, ...] = ()
+    """Requests that gave their blocks back since the last step and wait again."""
 
     @property
     def num_tokens(self) -> int:

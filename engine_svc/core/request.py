@@ -25,6 +25,8 @@ class Request:
     spec: RequestSpec
     arrival: float
     """When it was accepted, monotonic seconds."""
+    arrival_idx: int = 0
+    """Counts the requests of one scheduler; orders those of one priority."""
     status: RequestStatus = RequestStatus.WAITING
     token_ids: list[TokenId] = field(default_factory=list)
     """Prompt and output."""
@@ -37,6 +39,10 @@ class Request:
     """Prompt tokens that the prefix cache spared."""
     block_keys: list[PrefixKey] = field(default_factory=list)
     """What its full blocks are found by, as far as anybody asked."""
+    num_published_blocks: int = 0
+    """The first blocks of its table that can be found."""
+    num_found_blocks: int = 0
+    """The first blocks of its sequence that others had computed when it started."""
     num_overtaken: int = 0
     """How often a request behind it in the queue was started first."""
     has_run: bool = False
@@ -51,6 +57,11 @@ class Request:
     def request_id(self) -> RequestId:
         """The request's id."""
         return self.spec.request_id
+
+    @property
+    def turn(self) -> tuple[int, int]:
+        """Whoever has the lowest one is served first and preempted last."""
+        return self.spec.priority, self.arrival_idx
 
     @property
     def deadline(self) -> float | None:

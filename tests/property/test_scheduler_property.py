@@ -66,6 +66,16 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.world.abort([*ids, RequestId("stranger")])
         self.world.check_books()
 
+    @precondition(lambda self: self.policy == "continuous" and self.world.owed)
+    @rule(seats=st.lists(st.integers(0, 4), min_size=1, max_size=6), steps=st.integers(1, 2))
+    def preempt(self, seats: list[int], steps: int) -> None:
+        """From outside, again and again; a policy must cope with it and nobody may notice."""
+        for seat in seats:
+            self.world.preempt(seat)
+            self.world.check_books()
+            for _ in range(steps):
+                self.world.step()
+
     @rule(count=st.integers(0, 12), failure=FAILURES, row=st.integers(0, 4))
     def run_steps(self, count: int, failure: Failure, row: int) -> None:
         """The last one may fail."""

@@ -1,6 +1,8 @@
 """Every live request, from acceptance to its end: what all policies share.
 
     add → waiting → start → running → end     expired, aborted, failed, out of time: from anywhere
+             ↑                 │
+             └──── preempt ────┘
 
 Policies decide who starts and own the blocks; only this file changes a request's status and turns
 the tokens of a step into outputs.
@@ -27,7 +29,7 @@ EXPIRED = RowFault(reason="DEADLINE_EXPIRED", message="the deadline passed befor
 NOTHING_COMPUTED = RunnerOutput(token_ids={})
 
 Release = Callable[[Request], None]
-"""The policy's part of an end: forget the request, take its blocks back."""
+"""The policy's part of leaving: forget the request, take its blocks back."""
 
 
 class Ledger:
@@ -35,7 +37,7 @@ class Ledger:
 
     Args:
         max_model_len: prompt and output never become longer.
-        release: called once for each request that ends after it was started.
+        release: called whenever a request that runs ends or is preempted.
     """
 
     def __init__(self, *, max_model_len: int, release: Release) -> None:
@@ -44,7 +46,14 @@ class Ledger:
         self._requests: dict[RequestId, Request] = {}
         self._ended: list[RequestId] = []
         self._time_limits = Timers(lambda request: request.status is not RequestStatus.FINISHED)
+        self._preempted: list[RequestId] = []
+        self._num_added = 0
         self.waiting = WaitingQueue()
+        self.num_preemptions = 0
+        self.num_prompt_tokens = 0
+        """Of all requests that have run."""
+        self.num_cached_prompt_tokens = 0
+        """Of those, the ones that the prefix cache spared."""
 
     def __len__(self) -> int:
         return len(self._requests)
@@ -54,17 +63,31 @@ class Ledger:
 
     def add(self, spec: RequestSpec, now: float) -> None:
         """Accept a request; it waits."""
-        request = Request(spec=spec, arrival=now)
+        request = Request(spec=spec, arrival=now, arrival_idx=self._num_added)
+        self._num_added += 1
         self._requests[request.request_id] = request
         self.waiting.push(request)
         if request.time_limit is not None:
             self._time_limits.set(request.time_limit, request)
 
     def start(self, request: Request, now: float) -> None:
-        """Let a waiting request run."""
+        """Let a waiting request run; one that was preempted goes on."""
         self.waiting.remove(request)
         request.status = RequestStatus.RUNNING
-        request.first_scheduled = now
+        if request.first_scheduled is None:
+            request.first_scheduled = now
+
+    def preempt(self, request: Request) -> None:
+        """Let a running request wait again, in its turn, with all its tokens to compute."""
+        self._release(request)
+        request.status = RequestStatus.WAITING
+        request.num_computed_tokens = 0
+        request.block_table = ()
+        request.num_reserved_blocks = 0
+        request.num_published_blocks = 0
+        self.waiting.put_back(request)
+        self._preempted.append(request.request_id)
+        self.num_preemptions += 1
 
     def end(self, request: Request) -> None:
         """Let a request go, wherever it is."""
@@ -86,7 +109,7 @@ class Ledger:
         return known
 
     def expire(self, now: float) -> tuple[RequestOutput, ...]:
-        """End the requests whose time limit is over, and those that wait beyond their deadline."""
+        """End the requests whose time limit is over, and those that wait past their deadline."""
         limited = [self._out_of_time(request, now) for request in self._time_limits.due(now)]
         failed = [self._failed(request, EXPIRED) for request in self.waiting.expired(now)]
         return (*limited, *failed)
@@ -95,6 +118,11 @@ class Ledger:
         """Requests that had run and ended since the last call."""
         ended, self._ended = tuple(self._ended), []
         return ended
+
+    def take_preempted(self) -> tuple[RequestId, ...]:
+        """Requests that were preempted since the last call."""
+        preempted, self._preempted = tuple(self._preempted), []
+        return preempted
 
     def close(
         self, step: SchedulerOutput, result: RunnerOutput, now: float
@@ -113,7 +141,8 @@ class Ledger:
         self, sequence: ScheduledSequence, result: RunnerOutput, now: float
     ) -> RequestOutput | None:
         request = self._requests[sequence.request_id]
-        is_first, request.has_run = not request.has_run, True
+        if is_first := not request.has_run:
+            self._note_first_run(request)
         request.num_computed_tokens = sequence.next_position
         if (fault := result.faults.get(request.request_id)) is not None:
             return self._failed(request, fault)
@@ -123,6 +152,11 @@ class Ledger:
         if is_first or ending is not None:
             return self._told(_update(request, is_first=is_first), request, ending, now)
         return None
+
+    def _note_first_run(self, request: Request) -> None:
+        request.has_run = True
+        self.num_prompt_tokens += request.spec.num_prompt_tokens
+        self.num_cached_prompt_tokens += request.num_cached_tokens
 
     def _advanced(
         self, request: Request, result: RunnerOutput, now: float, *, is_first: bool

@@ -3,7 +3,7 @@
 from engine_svc.core.kv_cache.block_pool import BlockPool
 from engine_svc.core.outputs import SchedulerLoad
 from engine_svc.core.request_spec import RequestSpec
-from engine_svc.core.scheduler.queue import WaitingQueue
+from engine_svc.core.scheduler.ledger import Ledger
 
 
 def beyond_context(spec: RequestSpec, max_model_len: int) -> str | None:
@@ -18,14 +18,17 @@ def beyond_context(spec: RequestSpec, max_model_len: int) -> str | None:
     return None
 
 
-def load_of(waiting: WaitingQueue, pool: BlockPool, *, num_running: int) -> SchedulerLoad:
+def load_of(ledger: Ledger, pool: BlockPool, *, num_running: int) -> SchedulerLoad:
     """How busy a scheduler is."""
     return SchedulerLoad(
         num_running=num_running,
-        num_waiting=len(waiting),
-        num_waiting_tokens=waiting.num_tokens,
+        num_waiting=len(ledger.waiting),
+        num_waiting_tokens=ledger.waiting.num_tokens,
         num_free_blocks=pool.num_free,
         num_used_blocks=pool.num_used,
         num_cached_blocks=pool.num_cached,
         num_total_blocks=pool.num_blocks,
+        num_preemptions=ledger.num_preemptions,
+        num_prompt_tokens=ledger.num_prompt_tokens,
+        num_cached_prompt_tokens=ledger.num_cached_prompt_tokens,
     )

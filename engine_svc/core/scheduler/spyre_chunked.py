@@ -155,7 +155,7 @@ class SpyreChunkedScheduler:
 
     def load(self) -> SchedulerLoad:
         """How busy it is."""
-        return load_of(self._ledger.waiting, self._pool, num_running=len(self._rows))
+        return load_of(self._ledger, self._pool, num_running=len(self._rows))
 
     def snapshot(self) -> SchedulerSnapshot:
         """All that it holds."""

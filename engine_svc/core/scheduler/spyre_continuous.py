@@ -124,7 +124,7 @@ class SpyreContinuousScheduler:
 
     def load(self) -> SchedulerLoad:
         """How busy it is."""
-        return load_of(self._ledger.waiting, self._pool, num_running=len(self._rows))
+        return load_of(self._ledger, self._pool, num_running=len(self._rows))
 
     def snapshot(self) -> SchedulerSnapshot:
         """All that it holds."""

@@ -137,7 +137,7 @@ class StaticScheduler:
 
     def load(self) -> SchedulerLoad:
         """How busy it is."""
-        return load_of(self._ledger.waiting, self._pool, num_running=len(self._seated()))
+        return load_of(self._ledger, self._pool, num_running=len(self._seated()))
 
     def snapshot(self) -> SchedulerSnapshot:
         """All that it holds; tkv is the KV length of the last step's batch."""

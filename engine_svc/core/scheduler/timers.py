@@ -42,7 +42,8 @@ class Timers:
         return list(found.values())
 
     def _forget(self) -> None:
-        """Drop those that no longer count, before they outnumber the others."""
-        self._heap = [entry for entry in self._heap if self._counts(entry[2])]
+        """Drop those that no longer count or were set twice, before they outnumber the others."""
+        kept = {entry[2].request_id: entry for entry in self._heap if self._counts(entry[2])}
+        self._heap = list(kept.values())
         heapq.heapify(self._heap)
         self._full_at = 2 * len(self._heap) + _MIN_FORGOTTEN

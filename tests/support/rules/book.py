@@ -1,6 +1,7 @@
 """The rules that bind every policy: what was computed, who holds which block, what a slot holds."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 
@@ -32,12 +33,17 @@ class Book:
     Args:
         config: the bounds.
         shares_blocks: several requests may hold one block.
+        preempts: running requests may lose their blocks; else whoever runs can run to its end.
     """
 
-    def __init__(self, config: SchedulerConfig, *, shares_blocks: bool = False) -> None:
+    def __init__(
+        self, config: SchedulerConfig, *, shares_blocks: bool = False, preempts: bool = False
+    ) -> None:
         self._config = config
         self._shares_blocks = shares_blocks
+        self._preempts = preempts
         self._running: dict[RequestId, Running] = {}
+        self._has_run: set[RequestId] = set()
         self._untold: set[RequestId] = set()
         self._shadow = Shadow()
         self._pending: dict[RequestId, list[int]] = {}
@@ -45,10 +51,16 @@ class Book:
 
     def forget_ended(self, requests: KnownRequests) -> None:
         """Take the requests that live no longer out of the book."""
-        ended = self._running.keys() - requests.keys()
+        ended = self._has_run - requests.keys()
         self._untold |= ended
+        self._has_run -= ended
         for request_id in ended:
-            del self._running[request_id]
+            self._running.pop(request_id, None)
+
+    def forget_preempted(self, request_ids: Iterable[RequestId]) -> None:
+        """Take requests that wait again out of the book."""
+        for request_id in request_ids:
+            self._running.pop(request_id, None)
 
     def num_computed(self, request_id: RequestId) -> int:
         """Positions in the cache before this step."""
@@ -59,16 +71,24 @@ class Book:
         """Who had run before this step and lives."""
         return set(self._running)
 
+    def held_blocks(self) -> set[BlockId]:
+        """Those of all who run."""
+        return set(chain.from_iterable(r.block_table for r in self._running.values()))
+
     def decodable(self, requests: KnownRequests) -> set[RequestId]:
         """Whose prompt was computed before this step."""
         return {i for i in self._running if self.num_computed(i) >= requests[i].num_prefill_tokens}
 
     def starting(self, step: SchedulerOutput) -> set[RequestId]:
-        """Who runs for the first time."""
+        """Who runs for the first time, or again."""
         return {sequence.request_id for sequence in step.sequences} - self._running.keys()
 
+    def block_table(self, request_id: RequestId) -> tuple[BlockId, ...]:
+        """Of one who runs, as of the last step that computed it."""
+        return self._running[request_id].block_table
+
     def waiting(self, requests: KnownRequests) -> KnownRequests:
-        """Who had not run before this step."""
+        """Who did not run before this step."""
         return {i: known for i, known in requests.items() if i not in self._running}
 
     def check(self, step: SchedulerOutput, requests: KnownRequests) -> None:
@@ -79,8 +99,8 @@ class Book:
         """
         expect_equal("steps count up", expected=self._num_steps + 1, got=step.step)
         expect("a step computes something", holds=bool(step.sequences), got=step)
-        expect("no policy copies blocks", holds=not step.block_copies, got=step.block_copies)
         self._check_told(step)
+        self._check_copies(step)
         self._check_seats(step)
         self._pending = {}
         for sequence in step.sequences:
@@ -92,12 +112,16 @@ class Book:
             self._check_slots(sequence)
         self._check_written_once(step)
         self._check_holders(step)
-        self._check_promises(step, requests)
+        if not self._preempts:
+            none = not step.preempted_request_ids
+            expect("nobody is preempted", holds=none, got=step.preempted_request_ids)
+            self._check_promises(step, requests)
 
     def commit(self, step: SchedulerOutput) -> None:
         """Enter a step that was found right."""
         self._num_steps += 1
         self._untold.clear()
+        self._has_run |= {sequence.request_id for sequence in step.sequences}
         for sequence in step.sequences:
             histories = self._pending[sequence.request_id]
             self._running[sequence.request_id] = Running(
@@ -119,6 +143,23 @@ class Book:
     def _check_told(self, step: SchedulerOutput) -> None:
         told = sorted(step.finished_request_ids)
         expect_equal("the ended are told once", expected=sorted(self._untold), got=told)
+
+    def _check_copies(self, step: SchedulerOutput) -> None:
+        """A copy goes from a computed block to one that nobody holds; it is there at once."""
+        size = self._config.block_size
+        targets = [target for _, target in step.block_copies]
+        mine = set(targets) - self.held_blocks()
+        expect("blocks are copied to fresh ones", holds=len(mine) == len(targets), got=targets)
+        sources = {source for source, _ in step.block_copies}
+        apart = sources.isdisjoint(targets)
+        expect("no block is copied from and to", holds=apart, got=step.block_copies)
+        written = {s // size for q in step.sequences for s in q.slot_mapping if s != NO_SLOT}
+        expect("what is copied is not written", holds=written.isdisjoint(sources), got=sources)
+        for source, target in step.block_copies:
+            for offset in range(size):
+                there = self._shadow.is_written(source * size + offset)
+                expect("what is copied is computed", holds=there, got=source)
+                self._shadow.copy(source * size + offset, target * size + offset)
 
     def _check_seats(self, step: SchedulerOutput) -> None:
         ids = [sequence.request_id for sequence in step.sequences]
@@ -216,7 +257,11 @@ class Book:
         """Of all positions of the sequence, this step's included."""
         running = self._running.get(sequence.request_id)
         before = running.histories if running else ()
-        return self._shadow.extended(before, known.token_ids[len(before) : sequence.next_position])
+        return self._shadow.extended(
+            before,
+            known.token_ids[len(before) : sequence.next_position],
+            scope=known.spec.cache_salt,
+        )
 
     def _places(self, sequence: ScheduledSequence) -> list[int]:
         """The slot of every position of the sequence, by its table."""

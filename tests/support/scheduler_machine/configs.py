@@ -17,15 +17,17 @@ CONTEXT_BLOCKS = (4, 5, 6, 8, 3, 1, 2, 3, 4, 5, 6)
 
 @st.composite
 def continuous_configs(draw: st.DrawFn) -> SchedulerConfig:
-    """Small blocks and budgets, so that prompts come in many chunks."""
-    num_blocks, block_size = draw(st.integers(4, 32)), draw(st.integers(1, 8))
+    """Small blocks and budgets, pools that few requests of full length fill."""
+    block_size = draw(st.integers(1, 8))
+    full, spare = draw(st.integers(4, 24)), draw(st.sampled_from([0, 1, 2, 4, 8, 0]))
     seats = draw(st.sampled_from(SEATS))
     return SchedulerConfig(
-        num_blocks=num_blocks,
+        num_blocks=full + spare,
         block_size=block_size,
-        max_model_len=num_blocks * block_size,
+        max_model_len=full * block_size,
         max_num_seqs=seats,
         max_num_batched_tokens=seats + draw(st.integers(0, 60)),
+        options=BatchingOptions(prefix_caching=draw(st.sampled_from([True, True, False]))),
     )
 
 

@@ -21,6 +21,8 @@ class Owed:
     output: list[TokenId] = field(default_factory=list)
     """Prior output included."""
     has_run: bool = False
+    is_seated: bool = False
+    """It runs, and was not preempted since."""
     first_position: int = 0
     """Of its first step: what the prefix cache spared."""
 
@@ -34,9 +36,9 @@ class Owed:
         return Known(spec=self.spec, arrival_idx=self.arrival_idx, token_ids=tokens)
 
     def is_expired(self, now: float) -> bool:
-        """Whether its caller has left before it ran."""
+        """Whether its caller has left while it waits."""
         timeout_s = self.spec.timeout_s
-        return not self.has_run and timeout_s is not None and self.arrival + timeout_s <= now
+        return not self.is_seated and timeout_s is not None and self.arrival + timeout_s <= now
 
     def take(self, told: RequestOutput, max_model_len: int) -> None:
         """Add what a step gave it.

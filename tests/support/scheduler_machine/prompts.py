@@ -32,6 +32,7 @@ class Recipe:
     """Which token of the prompt ends the output."""
     priority: int = 0
     timeout_s: float | None = None
+    salt: str = ""
 
     def spec(self, idx: int, conversations: Sequence[tuple[TokenId, ...]]) -> RequestSpec:
         """The request itself.
@@ -51,6 +52,7 @@ class Recipe:
             ),
             priority=self.priority,
             timeout_s=self.timeout_s,
+            cache_salt=self.salt,
         )
 
     def _prompt(
@@ -88,6 +90,7 @@ def recipes(draw: st.DrawFn, *, longest: int) -> Recipe:
         end_idx=draw(st.none() | st.integers(0, _MAX_END_IDX)),
         priority=draw(st.sampled_from([0, 0, 1, -1, 0])),
         timeout_s=draw(st.sampled_from([None, None, None, 0.0, 3.0, 20.0, None, None, None])),
+        salt=draw(st.sampled_from(["", "", "", "other"])),
     )
 
 

@@ -15,8 +15,10 @@ from engine_svc.core.request_spec import RequestSpec
 from engine_svc.core.runner.fake import FakeRunner
 from engine_svc.core.runner.fake_options import FakeOptions
 from engine_svc.core.scheduler.base import Never, SchedulerConfig
+from engine_svc.core.scheduler.continuous import ContinuousScheduler
 from engine_svc.core.scheduler.registry import SCHEDULERS
 from tests.support.guilty_runner import GuiltyRunner
+from tests.support.rules.continuous import ContinuousRules
 from tests.support.rules.registry import CHECKERS
 from tests.support.scheduler_machine.expected import Owed
 
@@ -83,6 +85,20 @@ class World:
         for request_id in known:
             del self.owed[request_id]
 
+    def preempt(self, seat: int) -> None:
+        """Preempt one of those that run, if the policy can and somebody runs.
+
+        Args:
+            seat: which of them; taken modulo their number.
+        """
+        seated = sorted(i for i, owed in self.owed.items() if owed.is_seated)
+        if isinstance(self._checker, ContinuousRules) and seated:
+            request_id = seated[seat % len(seated)]
+            assert isinstance(self.scheduler, ContinuousScheduler)
+            self.scheduler.preempt(request_id)
+            self._checker.force([request_id])
+            self.owed[request_id].is_seated = False
+
     def step(self, failure: Failure = Failure.NOTHING, row: int = 0) -> bool:
         """Expire, schedule, check, run, update, check; tells whether anything ran.
 
@@ -116,8 +132,8 @@ class World:
         self.scheduler.check_integrity()
         load, snapshot = self.scheduler.load(), self.scheduler.snapshot()
         by_turn = sorted(self.owed.values(), key=lambda owed: owed.known.turn)
-        waiting = [owed.spec.request_id for owed in by_turn if not owed.has_run]
-        seated = {i for i, owed in self.owed.items() if owed.has_run}
+        waiting = [owed.spec.request_id for owed in by_turn if not owed.is_seated]
+        seated = {i for i, owed in self.owed.items() if owed.is_seated}
         assert list(snapshot.waiting) == waiting
         assert sorted((*snapshot.running, *snapshot.paused)) == sorted(seated)
         assert (load.num_waiting, load.num_running) == (len(waiting), len(seated))
@@ -137,6 +153,7 @@ class World:
         self._checker.check(step, {i: owed.known for i, owed in self.owed.items()})
         result = self._execute(step, failure, row)
         self._checker.spoil(tuple(s for s in step.sequences if s.request_id in result.faults))
+        self._note_seats(step)
         first_runs = self._note_first_runs(step)
         told = self.scheduler.update_from_output(step, result, self.now)
         sampled = {s.request_id for s in step.sequences if s.sample is not None}
@@ -166,6 +183,14 @@ class World:
                 return result
             case Failure.NOTHING:
                 return self._runner.execute(step)
+
+    def _note_seats(self, step: SchedulerOutput) -> None:
+        """Who had to leave its seat; who sits now."""
+        for request_id in step.preempted_request_ids:
+            if request_id in self.owed:
+                self.owed[request_id].is_seated = False
+        for sequence in step.sequences:
+            self.owed[sequence.request_id].is_seated = True
 
     def _note_first_runs(self, step: SchedulerOutput) -> set[RequestId]:
         """Who runs for the first time."""

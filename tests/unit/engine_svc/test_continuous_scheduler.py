@@ -1,4 +1,6 @@
-"""The continuous policy: decodes first, chunks within the budget, strict order of arrival."""
+"""The continuous policy: decodes first, chunks within the budget, strict turns, preemption."""
+
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +14,8 @@ from engine_svc.core.outputs import (
 from engine_svc.core.params import FinishReason, RequestId
 from engine_svc.core.scheduler.base import Fits, Later, Never
 from engine_svc.core.scheduler.continuous import ContinuousScheduler
+from engine_svc.core.scheduler.ledger import EXPIRED
+from tests.support.driving import step_of
 from tests.support.requests import answered, request_spec, scheduler_config
 
 
@@ -57,18 +61,30 @@ def test_nobody_overtakes_the_head_of_the_queue() -> None:
     scheduler = ContinuousScheduler(scheduler_config(num_blocks=6))
     scheduler.add_request(request_spec("a", 8, 9), 0.0)
     run(scheduler)
-    scheduler.add_request(request_spec("big", 12, 9), 0.0)
+    scheduler.add_request(request_spec("big", tuple(range(50, 66)), 9), 0.0)
     scheduler.add_request(request_spec("small", 1, 1), 0.0)
     assert run(scheduler) == [("a", 1, True)]
     assert scheduler.load().num_waiting == 2
 
 
-def test_admission_promises_all_blocks_that_a_request_can_need() -> None:
-    """Prompt + max_tokens - 1 positions: the last token is never computed."""
-    scheduler = ContinuousScheduler(scheduler_config(num_blocks=2))
+def test_a_start_leaves_one_free_block_for_each_that_runs() -> None:
+    """So that it does not take the block that the next decode needs."""
+    scheduler = ContinuousScheduler(scheduler_config(num_blocks=5))
+    scheduler.add_request(request_spec("a", (1, 2, 3), 9), 0.0)
+    run(scheduler)
+    scheduler.add_request(request_spec("four blocks", tuple(range(20, 36)), 2), 0.0)
+    assert run(scheduler) == [("a", 1, True)]
+    scheduler.abort_requests([RequestId("four blocks")])
+    scheduler.add_request(request_spec("two blocks", tuple(range(40, 48)), 2), 0.0)
+    assert run(scheduler) == [("a", 1, True), ("two blocks", 8, True)]
+
+
+def test_blocks_are_taken_as_a_request_grows() -> None:
+    """Prompt + max_tokens - 1 positions at most: the last token is never computed."""
+    scheduler = ContinuousScheduler(scheduler_config(num_blocks=2, prefix_caching=False))
     scheduler.add_request(request_spec("exact", 4, 5), 0.0)
     assert run(scheduler) == [("exact", 4, True)]
-    assert scheduler.load().num_used_blocks == 1
+    assert (scheduler.load().num_used_blocks, scheduler.snapshot().num_reserved_blocks) == (1, 0)
     assert [run(scheduler) for _ in range(4)] == [[("exact", 1, True)]] * 4
     assert not scheduler.has_requests
     assert scheduler.load().num_free_blocks == 2
@@ -111,7 +127,8 @@ def test_an_abort_frees_everything_in_any_state(steps: int) -> None:
     assert scheduler.abort_requests([RequestId("a"), RequestId("unknown")]) == ("a",)
     scheduler.check_integrity()
     assert not scheduler.has_requests
-    assert scheduler.load().num_free_blocks == 64
+    load = scheduler.load()
+    assert load.num_free_blocks + load.num_cached_blocks == 64
     assert scheduler.schedule(0.0) is None
 
 
@@ -211,3 +228,181 @@ def test_the_same_calls_give_the_same_decisions() -> None:
         if steps[0] is not None and steps[1] is not None:
             one.update_from_output(steps[0], answered(steps[0]), 0.0)
             two.update_from_output(steps[1], answered(steps[1]), 0.0)
+
+
+def outputs_of(scheduler: ContinuousScheduler, now: float = 0.0) -> list[RequestOutput]:
+    """What one step tells, if every sampled token is 1."""
+    step = scheduler.schedule(now)
+    assert step is not None
+    outputs = scheduler.update_from_output(step, answered(step), now)
+    scheduler.check_integrity()
+    return list(outputs)
+
+
+def test_whoever_came_last_gives_its_blocks_to_whoever_came_first() -> None:
+    """When the pool is used up; it waits again, in front of those that came later."""
+    scheduler = ContinuousScheduler(scheduler_config(num_blocks=4, prefix_caching=False))
+    for name in "abc":
+        scheduler.add_request(request_spec(name, 4, 9), 0.0)
+    assert run(scheduler) == [("a", 4, True), ("b", 4, True)]
+    assert run(scheduler) == [("a", 1, True), ("b", 1, True)]
+    for _ in range(3):
+        assert run(scheduler) == [("a", 1, True), ("b", 1, True)]
+    step = scheduler.schedule(0.0)
+    assert shape(step) == [("a", 1, True)]
+    assert step is not None
+    assert step.preempted_request_ids == ("b",)
+    scheduler.update_from_output(step, answered(step), 0.0)
+    scheduler.check_integrity()
+    assert scheduler.snapshot().waiting == ("b", "c")
+    assert scheduler.load().num_preemptions == 1
+
+
+def test_whoever_needs_a_block_and_came_last_preempts_itself() -> None:
+    """Never somebody more deserving."""
+    scheduler = ContinuousScheduler(scheduler_config(num_blocks=3, prefix_caching=False))
+    scheduler.add_request(request_spec("a", 4, 9), 0.0)
+    scheduler.add_request(request_spec("b", (1, 2), 9), 0.0)
+    for _ in range(3):
+        assert [name for name, *_ in run(scheduler)] == ["a", "b"]
+    assert run(scheduler) == [("a", 1, True)]
+    assert scheduler.snapshot().waiting == ("b",)
+    assert scheduler.snapshot().num_used_blocks == 2
+
+
+def test_a_preempted_request_goes_on_where_it_was() -> None:
+    """All its tokens are computed again; positions go on, and it does not begin twice."""
+    scheduler = ContinuousScheduler(scheduler_config(prefix_caching=False))
+    scheduler.add_request(request_spec("a", 5, 6), 0.0)
+    (first,), (second,) = outputs_of(scheduler, 1.0), outputs_of(scheduler, 2.0)
+    scheduler.preempt(RequestId("a"))
+    scheduler.check_integrity()
+    assert (scheduler.load().num_used_blocks, scheduler.load().num_waiting_tokens) == (0, 7)
+    step = scheduler.schedule(3.0)
+    assert step is not None
+    assert step.sequences[0].token_ids == (10, 11, 12, 13, 14, 1, 1)
+    assert step.preempted_request_ids == ("a",)
+    assert step.finished_request_ids == ()
+    (third,) = scheduler.update_from_output(step, answered(step), 3.0)
+    assert [o.is_first for o in (first, second, third)] == [True, False, False]
+    assert [o.first_position for o in (first, second, third)] == [0, 1, 2]
+
+
+def test_what_a_preempted_request_had_computed_is_found_again() -> None:
+    """All full blocks; the rest is computed again."""
+    scheduler = ContinuousScheduler(scheduler_config())
+    scheduler.add_request(request_spec("a", 9, 6), 0.0)
+    run(scheduler)
+    scheduler.preempt(RequestId("a"))
+    step = scheduler.schedule(0.0)
+    assert step is not None
+    assert (step.sequences[0].first_position, step.sequences[0].num_tokens) == (8, 2)
+
+
+def test_a_preempted_request_whose_deadline_passes_ends() -> None:
+    """It waits, and its caller no longer does; the runner hears of it."""
+    scheduler = ContinuousScheduler(scheduler_config())
+    scheduler.add_request(replace(request_spec("a", 5, 6), timeout_s=2.0), 0.0)
+    scheduler.add_request(request_spec("b", 5, 6), 0.0)
+    run(scheduler)
+    assert scheduler.expire(3.0) == ()
+    scheduler.preempt(RequestId("a"))
+    (output,) = scheduler.expire(3.0)
+    assert (output.request_id, output.fault) == ("a", EXPIRED)
+    step = scheduler.schedule(3.0)
+    assert step is not None
+    assert step.finished_request_ids == ("a",)
+
+
+def test_better_priority_takes_seat_and_blocks_from_worse() -> None:
+    """As few as will do, the latest first; equals are left alone."""
+    scheduler = ContinuousScheduler(scheduler_config(max_num_seqs=2))
+    for name in "ab":
+        scheduler.add_request(request_spec(name, 2, 9, priority=5), 0.0)
+    run(scheduler)
+    scheduler.add_request(request_spec("equal", 2, 9, priority=5), 0.0)
+    assert [name for name, *_ in run(scheduler)] == ["a", "b"]
+    scheduler.add_request(request_spec("better", 2, 1, priority=1), 0.0)
+    assert [name for name, *_ in run(scheduler)] == ["a", "better"]
+    assert [name for name, *_ in run(scheduler)] == ["a", "b"]
+
+
+def test_better_priority_starts_although_decodes_take_the_whole_budget() -> None:
+    """The one whose seat it takes gives its token back as well."""
+    scheduler = ContinuousScheduler(scheduler_config(max_num_seqs=2, max_num_batched_tokens=2))
+    for name in "ab":
+        scheduler.add_request(request_spec(name, 1, 9, priority=5), 0.0)
+    run(scheduler)
+    scheduler.add_request(request_spec("better", 2, 1), 0.0)
+    assert run(scheduler) == [("a", 1, True), ("better", 1, False)]
+
+
+def test_nobody_is_preempted_for_a_request_that_would_not_fit_even_so() -> None:
+    """Blocks of equals are needed as well: all go on."""
+    scheduler = ContinuousScheduler(scheduler_config(num_blocks=4, prefix_caching=False))
+    scheduler.add_request(request_spec("equal", 7, 2), 0.0)
+    scheduler.add_request(request_spec("worse", 3, 2, priority=1), 0.0)
+    run(scheduler)
+    scheduler.add_request(request_spec("big", 12, 2), 0.0)
+    assert [name for name, *_ in run(scheduler)] == ["equal", "worse"]
+    assert scheduler.load().num_preemptions == 0
+
+
+def test_a_prompt_that_is_wholly_cached_costs_one_token_and_a_copy() -> None:
+    """The last block is copied, so that its last token can be computed without touching it."""
+    scheduler = ContinuousScheduler(scheduler_config())
+    scheduler.add_request(request_spec("a", 8, 3), 0.0)
+    run(scheduler)
+    scheduler.add_request(request_spec("b", 8, 3), 0.0)
+    step = scheduler.schedule(0.0)
+    assert step is not None
+    scheduler.check_integrity()
+    _, sequence = step.sequences
+    assert (sequence.block_table, sequence.first_position) == ((1, 3), 7)
+    assert step.block_copies == ((2, 3),)
+    _, output = scheduler.update_from_output(step, answered(step), 0.0)
+    scheduler.check_integrity()
+    assert output.num_cached_tokens == 7
+    load = scheduler.load()
+    assert (load.num_prompt_tokens, load.num_cached_prompt_tokens) == (16, 7)
+
+
+def test_without_a_block_to_copy_to_the_last_block_is_computed_again() -> None:
+    """A pool that the request fills alone."""
+    scheduler = ContinuousScheduler(scheduler_config(num_blocks=2))
+    scheduler.add_request(request_spec("a", 8, 1), 0.0)
+    run(scheduler)
+    scheduler.add_request(request_spec("b", 8, 1), 0.0)
+    step = step_of(scheduler)
+    assert step.block_copies == ()
+    assert (step.sequences[0].first_position, step.sequences[0].block_table) == (4, (1, 2))
+
+
+def test_other_salts_find_nothing() -> None:
+    """The same prompt, computed for somebody else."""
+    scheduler = ContinuousScheduler(scheduler_config())
+    for name, salt in (("a", "x"), ("b", "y"), ("c", ""), ("d", "y")):
+        scheduler.add_request(request_spec(name, 9, 1, salt=salt), 0.0)
+        (output,) = outputs_of(scheduler)
+        assert output.num_cached_tokens == (8 if name == "d" else 0)
+
+
+def test_nobody_finds_what_a_failed_request_computed() -> None:
+    """Before it was preempted or after; what it had found itself stays."""
+    scheduler = ContinuousScheduler(scheduler_config(max_num_batched_tokens=8))
+    scheduler.add_request(request_spec("good", 5, 1), 0.0)
+    run(scheduler)
+    scheduler.add_request(request_spec("bad", 17, 4), 0.0)
+    run(scheduler)
+    scheduler.preempt(RequestId("bad"))
+    step = scheduler.schedule(0.0)
+    assert step is not None
+    assert step.sequences[0].first_position == 12
+    fault = RowFault(reason="NON_FINITE_LOGITS", message="no")
+    result = RunnerOutput(token_ids={}, faults={RequestId("bad"): fault})
+    scheduler.update_from_output(step, result, 0.0)
+    scheduler.check_integrity()
+    scheduler.add_request(request_spec("next", 17, 1), 0.0)
+    step = scheduler.schedule(0.0)
+    assert step is not None
+    assert step.sequences[0].first_position == 4

@@ -25,7 +25,7 @@ A = known("a", 6, 4)
 B = known("b", 5, 4, first_token=2000, arrival_idx=1)
 C = known("c", 5, 3, first_token=3000, arrival_idx=2)
 D = known("d", 1, 1, first_token=4000, arrival_idx=3)
-LONG = replace(C, spec=replace(C.spec, stopping=replace(C.spec.stopping, max_tokens=11)))
+LONG = known("c", 9, 3, first_token=3000, arrival_idx=2)
 SAMPLE = SampleSpec(sampling=GREEDY, output_index=0)
 
 FIRST = scene(
@@ -50,7 +50,19 @@ BROKEN: dict[str, tuple[str, Scene]] = {
     "another layout": ("the layout", with_step(LAST, layout=None)),
     "a step left out": ("steps count up", with_step(LAST, step=3)),
     "nothing to do": ("a step computes something", with_step(LAST, sequences=())),
-    "copies": ("no policy copies blocks", with_step(LAST, block_copies=((1, 2),))),
+    "a copy onto a held block": (
+        "blocks are copied to fresh ones",
+        with_step(LAST, block_copies=((1, 2),)),
+    ),
+    "a copy of a copy": (
+        "no block is copied from and to",
+        with_step(LAST, block_copies=((1, 7), (7, 8))),
+    ),
+    "a copy of what is written": (
+        "what is copied is not written",
+        with_step(LAST, block_copies=((2, 7),)),
+    ),
+    "a copy of nothing": ("what is copied is computed", with_step(LAST, block_copies=((6, 7),))),
     "an end that is not told": (
         "the ended are told once",
         replace(
@@ -117,12 +129,35 @@ BROKEN: dict[str, tuple[str, Scene]] = {
         with_more(LAST, sequence(C, (4,), (0, 4), block_size=SIZE)),
     ),
     "one block for two": (
-        "a block has one holder",
+        "a shared block is not written",
         with_more(LAST, sequence(C, (1,), (0, 4), block_size=SIZE)),
     ),
-    "more promised than there is": (
-        "blocks held and promised",
-        replace(with_more(LAST, C_STARTS), requests={**LAST.requests, RequestId("c"): LONG}),
+    "too little left for others": (
+        "blocks left for others: at most 1, got 2",
+        replace(
+            with_more(LAST, sequence(LONG, (5,), (0, 4), block_size=SIZE)),
+            requests={**LAST.requests, RequestId("c"): LONG},
+        ),
+    ),
+    "somebody thrown out who does not run": (
+        "only who runs is preempted",
+        with_step(LAST, preempted_request_ids=(RequestId("c"),)),
+    ),
+    "somebody thrown out before another": (
+        "the least deserving are preempted",
+        with_step(
+            LAST,
+            sequences=LAST.step.sequences[1:],
+            preempted_request_ids=(RequestId("a"),),
+        ),
+    ),
+    "somebody thrown out in vain": (
+        "nobody is preempted in vain",
+        with_step(
+            LAST,
+            sequences=LAST.step.sequences[:1],
+            preempted_request_ids=(RequestId("b"),),
+        ),
     ),
     "out of turn": ("start in order of priority, then arrival", with_more(LAST, D_STARTS)),
     "a prompt before a decode": (

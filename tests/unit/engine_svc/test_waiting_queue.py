@@ -13,6 +13,12 @@ def request(name: str, *, priority: int = 0, timeout_s: float | None = None) -> 
     return Request(spec=spec, arrival=10.0)
 
 
+def arrived(name: str, arrival_idx: int, *, timeout_s: float | None = None) -> Request:
+    """A request that knows how many came before it."""
+    spec = replace(request_spec(name), timeout_s=timeout_s)
+    return Request(spec=spec, arrival=10.0, arrival_idx=arrival_idx)
+
+
 def filled(*requests: Request) -> WaitingQueue:
     queue = WaitingQueue()
     for each in requests:
@@ -87,5 +93,40 @@ def test_deadlines_of_those_that_left_are_forgotten() -> None:
         each = request(f"r{index}", timeout_s=1e9)
         queue.push(each)
         queue.remove(each)
+        queue.expired(10.0)
+    assert len(queue._deadlines) < 100
+
+
+def test_whoever_is_put_back_stands_where_its_arrival_puts_it() -> None:
+    """Before all that came later, behind those that were put back and came earlier."""
+    requests = [arrived(name, idx) for idx, name in enumerate("abcd")]
+    queue = filled(*requests)
+    for each in requests[:3]:
+        queue.remove(each)
+    for each in (requests[1], requests[0], requests[2]):
+        queue.put_back(each)
+    assert names(queue) == ["a", "b", "c", "d"]
+    assert (len(queue), queue.num_tokens) == (4, 12)
+
+
+def test_whoever_is_put_back_has_its_deadline_again_and_once() -> None:
+    """Also when it had passed while the request ran."""
+    again, late = arrived("a", 0, timeout_s=1), arrived("l", 1, timeout_s=2)
+    queue = filled(again, late)
+    for each in (again, late):
+        queue.remove(each)
+    assert queue.expired(11.5) == []
+    for each in (again, late):
+        queue.put_back(each)
+    assert queue.expired(12.0) == [again, late]
+
+
+def test_deadlines_of_those_that_are_put_back_are_kept_once() -> None:
+    """Memory follows those that wait, not how often they were preempted."""
+    queue, each = WaitingQueue(), arrived("a", 0, timeout_s=1e9)
+    queue.push(each)
+    for _ in range(1000):
+        queue.remove(each)
+        queue.put_back(each)
         queue.expired(10.0)
     assert len(queue._deadlines) < 100
