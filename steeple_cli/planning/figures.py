@@ -14,6 +14,8 @@ class Counts:
     num_steps: int
     num_prompt_steps: int
     """Steps that compute prompt tokens, beside decodes or alone."""
+    num_preemptions: int
+    """Requests that gave their blocks back, counted each time."""
     span_s: float
     """From the first arrival to the last token."""
 
@@ -87,6 +89,9 @@ class Pauses:
     prompt_s: float
     """The step was another request's prompt."""
     prompt_share: float | None
+    preemption_s: float
+    """They had given their blocks back."""
+    preemption_share: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,8 @@ class Cause(Enum):
     """The step was another request's prompt."""
     LIMIT = "limit"
     """The step was a decode, and its batch had no room for this request."""
+    PREEMPTION = "preemption"
+    """It had given its blocks back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,8 @@ class StepRecord:
     work: StepWork
     num_used_blocks: int
     """While it runs."""
+    num_preempted: int = 0
+    """Requests that gave their blocks back for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

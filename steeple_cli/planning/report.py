@@ -45,6 +45,7 @@ def _counts(simulation: Simulation) -> Counts:
         num_refused=len(simulation.refusals),
         num_steps=len(steps),
         num_prompt_steps=_total(simulation, lambda work: work.num_prompt_tokens > 0),
+        num_preemptions=sum(step.num_preempted for step in steps),
         span_s=max((r.end_s for r in requests), default=first) - first,
     )
 
@@ -102,12 +103,16 @@ def _spared(simulation: Simulation) -> Spared:
 
 def _pauses(simulation: Simulation) -> Pauses:
     decode_s = sum(r.end_s - r.first_token_s for r in simulation.requests)
-    limit_s, prompt_s = (_paused_s(simulation, cause) for cause in (Cause.LIMIT, Cause.PROMPT))
+    limit_s, prompt_s, preemption_s = (
+        _paused_s(simulation, cause) for cause in (Cause.LIMIT, Cause.PROMPT, Cause.PREEMPTION)
+    )
     return Pauses(
         limit_s=limit_s,
         limit_share=_ratio(limit_s, decode_s),
         prompt_s=prompt_s,
         prompt_share=_ratio(prompt_s, decode_s),
+        preemption_s=preemption_s,
+        preemption_share=_ratio(preemption_s, decode_s),
     )
 
 

@@ -53,6 +53,10 @@ _ROWS: Final[Mapping[str, _Cell]] = {
     "decode padding": lambda f: _share(f.waste.decode_padding),
     "paused by limit, request s": lambda f: _pause(f.pauses.limit_s, f.pauses.limit_share),
     "paused by prompts, request s": lambda f: _pause(f.pauses.prompt_s, f.pauses.prompt_share),
+    "paused by preemption, request s": lambda f: _pause(
+        f.pauses.preemption_s, f.pauses.preemption_share
+    ),
+    "preemptions": lambda f: str(f.counts.num_preemptions),
     "prompt tokens from cache": lambda f: (
         f"{f.spared.num_cached_tokens} ({_share(f.spared.cached_share)})"
     ),

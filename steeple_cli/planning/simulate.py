@@ -49,6 +49,8 @@ class _Simulator:
         self._now = 0.0
         self._journeys: dict[RequestId, Journey] = {}
         """Of those that have been started and have not ended."""
+        self._preempted: set[RequestId] = set()
+        """Those of them that have to start again."""
         self._steps: list[StepRecord] = []
         self._ended: list[RequestRecord] = []
         self._refused: list[Refusal] = []
@@ -95,7 +97,12 @@ class _Simulator:
         self._now = interval.end_s
         outputs = self._scheduler.update_from_output(step, self._made_up(step), self._now)
         self._steps.append(
-            StepRecord(interval=interval, work=work, num_used_blocks=num_used_blocks)
+            StepRecord(
+                interval=interval,
+                work=work,
+                num_used_blocks=num_used_blocks,
+                num_preempted=len(step.preempted_request_ids),
+            )
         )
         self._note_outputs(outputs)
         if self._trace.wants_more:
@@ -108,10 +115,12 @@ class _Simulator:
         for sequence in step.sequences:
             if (new := sequence.request_id) not in self._journeys:
                 self._journeys[new] = Journey(self._planned[new], interval.start_s)
-        cause = Cause.PROMPT if has_prompt else Cause.LIMIT
+        self._preempted = (self._preempted | set(step.preempted_request_ids)) - computed
+        other = Cause.PROMPT if has_prompt else Cause.LIMIT
         for request_id, journey in self._journeys.items():
             if journey.num_tokens and request_id not in computed:
-                journey.pause(interval, cause)
+                is_preempted = request_id in self._preempted
+                journey.pause(interval, Cause.PREEMPTION if is_preempted else other)
 
     def _made_up(self, step: SchedulerOutput) -> RunnerOutput:
         sampled = (s.request_id for s in step.sequences if s.sample is not None)

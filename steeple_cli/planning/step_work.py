@@ -22,7 +22,7 @@ class StepWork:
     """Counts of one step."""
 
     num_prompt_tokens: int = 0
-    """Prompt tokens computed."""
+    """Prompt tokens computed, and all tokens that a preempted request computes again."""
     num_recomputed_tokens: int = 0
     """Those of them that the cache already held."""
     num_prompt_positions: int = 0
@@ -55,8 +55,8 @@ def work_of(step: SchedulerOutput) -> StepWork:
 
 
 def is_decode(sequence: ScheduledSequence) -> bool:
-    """Whether the step computes output, not prompt, for this sequence."""
-    return sequence.first_position >= sequence.num_prompt_tokens
+    """Whether the step computes one token of output; a preempted request's chunks are prompts."""
+    return sequence.num_tokens == 1 and sequence.first_position >= sequence.num_prompt_tokens
 
 
 def _ragged(prompts: list[ScheduledSequence], decodes: list[ScheduledSequence]) -> StepWork:

@@ -190,3 +190,14 @@ def test_by_default_every_seat_has_blocks_for_a_full_request() -> None:
     config = make_policy("continuous", bounds, num_blocks=None).config
     assert (config.max_model_len, config.num_blocks) == (2048, 3 * 2048 // 32)
     assert make_policy("continuous", bounds, num_blocks=100).config.num_blocks == 100
+
+
+def test_who_gave_its_blocks_back_is_told_so() -> None:
+    """Six blocks: at 30 s both need a seventh; the later one waits until the first has ended."""
+    requests = [asks(0, 20, 60), asks(1, 20, 60)]
+    result = simulated("continuous", *requests, max_model_len=80, num_blocks=6)
+    first, second = sorted(result.requests, key=lambda request: request.request_id)
+    assert first.pauses == ()
+    assert second.pauses == (Pause(Interval(29.0, 60.0), Cause.PREEMPTION),)
+    assert sum(step.num_preempted for step in result.steps) == 1
+    assert result.steps[60].work.num_prompt_tokens == 33  # two of three blocks were needed
