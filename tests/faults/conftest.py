@@ -8,6 +8,7 @@ import pytest
 
 from steeple_demo import model_dir
 from tests.support.cluster import Cluster
+from tests.support.guarded import GuardedGateway
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +32,10 @@ def calm() -> Iterator[Cluster]:
         Cluster(model_dir(), Path(directory)) as cluster,
     ):
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def guarded(calm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedGateway]:
+    """A second gateway in front of the calm cluster, with TLS and tokens."""
+    with GuardedGateway(calm.upstreams, tmp_path_factory.mktemp("guarded")) as gateway:
+        yield gateway

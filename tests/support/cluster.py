@@ -48,14 +48,7 @@ class Cluster:
         self._ended: list[Service] = []
         self.tokenizer = self._new_tokenizer()
         self.engines = [self._new_engine(index) for index in range(num_engines)]
-        self.gateway = Service(
-            "gateway",
-            [
-                f"--tokenizer={self._tokenizer_at}",
-                *(f"--engine={address}" for address in self._engines_at),
-                *gateway,
-            ],
-        )
+        self.gateway = Service("gateway", [*self.upstreams, *gateway])
 
     def __enter__(self) -> Self:
         try:
@@ -74,6 +67,12 @@ class Cluster:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+    @property
+    def upstreams(self) -> Sequence[str]:
+        """What a gateway in front of them is told."""
+        engines = (f"--engine={address}" for address in self._engines_at)
+        return [f"--tokenizer={self._tokenizer_at}", *engines]
 
     @property
     def target(self) -> str:
