@@ -79,3 +79,10 @@ def test_a_value_is_cut_and_its_size_told() -> None:
 
 def test_text_without_control_characters_is_told_as_it_is() -> None:
     assert printable("grüße, 世界") == "grüße, 世界"
+
+
+def test_processes_that_share_a_stream_do_not_break_each_others_lines() -> None:
+    """An engine and its core write at the same time: each line is one write."""
+    script = "import os\npid = os.fork()\nfor n in range(2000): logger().info('told', n=n)\n"
+    events = [json.loads(line) for line in lines("json", script + "if pid: os.waitpid(pid, 0)")]
+    assert sorted(event["n"] for event in events) == [n for n in range(2000) for _ in range(2)]

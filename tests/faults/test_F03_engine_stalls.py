@@ -1,0 +1,95 @@
+"""F-03: the core, or the whole engine service, stops running for a while.
+
+A stuck core is noticed within the step deadline and a second, its streams end ENGINE_STALLED, and
+another takes its place. A service that was stopped as a whole goes on; what nobody waits for any
+more is not answered.
+"""
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+import pytest
+
+from steeple_rpc.errors import DeadlineExpired
+from tests.support.deployment import wait_for_event
+from tests.support.lone_engine import LoneEngine, assert_gone
+from tests.support.waiting import eventually
+
+DEADLINE_S = 1.0
+LIMITS = (f"--step-deadline-s={DEADLINE_S}",)
+HANGS = 66
+VISIBLE_S = DEADLINE_S + 1.0
+
+
+def _stop(engine: LoneEngine) -> None:
+    engine.core.send_signal(signal.SIGSTOP)
+
+
+def _hang(engine: LoneEngine) -> None:
+    """In a step, in a call that never returns."""
+    engine.stream(5, HANGS)
+
+
+@pytest.mark.parametrize("stick", [_stop, _hang])
+def test_a_stuck_core_is_told_and_replaced(
+    demo_dir: Path, stick: Callable[[LoneEngine], None]
+) -> None:
+    """NOT_SERVING and ENGINE_STALLED in time; the next core serves."""
+    script = ("--fake-failure=hang", f"--fake-raise-token-id={HANGS}")
+    with LoneEngine(demo_dir, *LIMITS, *script) as engine:
+        stuck = engine.core
+        stream = engine.stream(5, 6, 7, max_tokens=900)
+        stream.wait_for_tokens(3)
+        begin = time.monotonic()
+        stick(engine)
+        eventually(lambda: not engine.is_serving(), engine.service.told)
+        visible_s = time.monotonic() - begin
+        assert stream.reason == "ENGINE_STALLED"
+        assert stream.ended_at - begin >= DEADLINE_S
+        assert max(visible_s, stream.ended_at - begin) <= VISIBLE_S
+        assert_gone(stuck)
+        engine.wait_until_ready(times=2)
+        assert engine.is_serving()
+        assert engine.answer(5, 6, max_tokens=3) == [5, 6, 5]
+        assert engine.service.names().count("core_stalled") == 1
+
+
+def test_an_idle_core_is_not_taken_for_stuck(demo_dir: Path) -> None:
+    """Stopped while nobody asks for anything, and continued before somebody does."""
+    with LoneEngine(demo_dir, *LIMITS) as engine:
+        core = engine.core
+        core.send_signal(signal.SIGSTOP)
+        # Nobody ends, for much longer than the deadline.
+        with pytest.raises(subprocess.TimeoutExpired):
+            engine.service.process.wait(2 * VISIBLE_S)
+        core.send_signal(signal.SIGCONT)
+        assert engine.answer(5, 6, max_tokens=3) == [5, 6, 5]
+        assert "core_stalled" not in engine.service.names()
+
+
+def test_a_service_that_was_stopped_answers_nobody_who_has_left(demo_dir: Path) -> None:
+    """Front and core stop for longer than the step deadline: no core is blamed for it."""
+    with LoneEngine(demo_dir, *LIMITS) as engine:
+        core = engine.core
+        stream = engine.stream(5, 6, 7, max_tokens=900, timeout_s=2 * VISIBLE_S)
+        stream.wait_for_tokens(3)
+        engine.service.signal(signal.SIGSTOP)
+        core.send_signal(signal.SIGSTOP)
+        assert isinstance(stream.join().error, DeadlineExpired)
+        received = len(stream.tokens)
+        core.send_signal(signal.SIGCONT)
+        engine.service.signal(signal.SIGCONT)
+        assert engine.answer(5, 6, max_tokens=3) == [5, 6, 5]
+        wait_for_event(engine.service, "rpc_finished")
+        assert "core_stalled" not in engine.service.names()
+        assert engine.core.pid == core.pid
+        assert len(stream.tokens) == received
+        ended = [e for e in engine.service.events if e["event"] == "rpc_finished"]
+        assert ended[0]["code"] in {
+            grpc.StatusCode.CANCELLED.name,
+            grpc.StatusCode.DEADLINE_EXCEEDED.name,
+        }
