@@ -4,13 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from engine_svc.core.params import FinishReason
+from engine_svc.core.params import FinishReason, RequestId
 from engine_svc.core.request_spec import RequestSpec
 from engine_svc.core.scheduler.base import Scheduler
+from engine_svc.core.scheduler.continuous import ContinuousScheduler
 from engine_svc.core.scheduler.registry import SCHEDULERS
 from tests.support.driving import distinct, drained, step_of
 from tests.support.policies import four_seats
-from tests.support.requests import answered
+from tests.support.requests import answered, scheduler_config
 
 
 @pytest.fixture(params=sorted(SCHEDULERS))
@@ -113,3 +114,18 @@ def test_a_long_prompt_ends_in_the_middle(policy: str) -> None:
         assert output.is_first is (num_chunks_before == 0)
         assert (output.token_ids, output.decode_s) == ((), 0.0)
         assert_empties(scheduler)
+
+
+def test_a_preempted_request_ends_with_what_it_had() -> None:
+    """It waits again, but it has started; the runner, who keeps things for it, hears of the end."""
+    scheduler = ContinuousScheduler(scheduler_config())
+    scheduler.add_request(limited("a", 3, 20, 5.0), 0.0)
+    for _ in range(3):
+        step_of(scheduler, 1.0)
+    scheduler.preempt(RequestId("a"))
+    (output,) = scheduler.expire(5.0)
+    assert output.finish_reason is FinishReason.TIME_LIMIT
+    assert (output.is_first, output.first_position, output.token_ids) == (False, 3, ())
+    scheduler.add_request(distinct("b", 3, 1), 5.0)
+    assert step_of(scheduler, 6.0).finished_request_ids == ("a",)
+    assert_empties(scheduler)
