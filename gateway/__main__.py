@@ -63,6 +63,7 @@ async def serve(settings: GatewaySettings, seen: Observed) -> None:
         clock=clock,
         tls=settings.upstream_tls,
         takeover_timeout_s=settings.takeover_timeout_s,
+        stall_s=settings.upstream_stall_s,
     )
     metrics = GatewayMetrics(seen.registry)
     metrics.follow_sessions(lambda: backends.detokenizer.num_sessions)

@@ -22,6 +22,7 @@ class Backends:
         engines: targets of the engines.
         clock: monotonic seconds.
         takeover_timeout_s: so long requests wait for a tokenizer service that was lost.
+        stall_s: so long a service may leave a question unanswered.
         tls: for all that are not Unix sockets, which file modes guard; None = plaintext.
 
     Raises:
@@ -35,6 +36,7 @@ class Backends:
         engines: Sequence[str],
         clock: Callable[[], float],
         takeover_timeout_s: float,
+        stall_s: float,
         tls: ChannelTls | None = None,
     ) -> None:
         self._changed = asyncio.Event()
@@ -45,9 +47,16 @@ class Backends:
             self._channel, self.tokenizer.facts, clock, patience_s=takeover_timeout_s
         )
         self._tokenizers = Upstream[Mapping[str, TokenizerFacts]](
-            tokenizer, self._channel, self.tokenizer.facts, self._note_change
+            tokenizer,
+            self._channel,
+            self.tokenizer.facts,
+            self._note_change,
+            on_stall=self.detokenizer.break_off,
+            stall_s=stall_s,
         )
-        self.engines = [Engine(target, self._note_change, tls) for target in engines]
+        self.engines = [
+            Engine(target, self._note_change, tls, stall_s=stall_s) for target in engines
+        ]
         self._known_models: frozenset[str] = frozenset()
 
     def catalog(self) -> Catalog:

@@ -48,6 +48,12 @@ class GatewaySettings(ServiceSettings):
     max_takeovers: int = Field(
         default=2, ge=0, le=100, description="lost engines after which a request fails too"
     )
+    upstream_stall_s: float = Field(
+        default=10.0,
+        gt=0,
+        le=3600,
+        description="seconds without an answer after which an engine or tokenizer counts as gone",
+    )
     takeover_timeout_s: Seconds = Field(
         default=30.0, description="seconds that a request waits for another engine or tokenizer"
     )
