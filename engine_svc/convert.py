@@ -129,9 +129,6 @@ def to_load(
         response.num_cached_prompt_tokens = load.num_cached_prompt_tokens
         response.num_steps = last.num_steps
         response.num_output_tokens = last.num_output_tokens
-        response.num_preemptions = load.num_preemptions
-        response.num_prompt_tokens = load.num_prompt_tokens
-        response.num_cached_prompt_tokens = load.num_cached_prompt_tokens
     return response
 
 
