@@ -184,6 +184,7 @@ async def test_bytes_that_no_token_has_reach_no_handler(
     finally:
         writer.close()
     assert door.entered == []
+    assert "handler_failed" not in [log["event"] for log in served.logs]
     await call(stub, f"Bearer {door.token}")
     assert len(door.entered) == 1
 
