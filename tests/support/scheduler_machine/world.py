@@ -86,18 +86,22 @@ class World:
             del self.owed[request_id]
 
     def preempt(self, seat: int) -> None:
-        """Preempt one of those that run, if the policy can and somebody runs.
+        """Preempt one of those that run, if somebody does.
 
         Args:
             seat: which of them; taken modulo their number.
         """
         seated = sorted(i for i, owed in self.owed.items() if owed.is_seated)
-        if isinstance(self._checker, ContinuousRules) and seated:
-            request_id = seated[seat % len(seated)]
-            assert isinstance(self.scheduler, ContinuousScheduler)
-            self.scheduler.preempt(request_id)
-            self._checker.force([request_id])
-            self.owed[request_id].is_seated = False
+        if seated:
+            self.preempt_request(seated[seat % len(seated)])
+
+    def preempt_request(self, request_id: RequestId) -> None:
+        """Preempt one that runs; only `continuous` can."""
+        assert isinstance(self.scheduler, ContinuousScheduler)
+        assert isinstance(self._checker, ContinuousRules)
+        self.scheduler.preempt(request_id)
+        self._checker.force([request_id])
+        self.owed[request_id].is_seated = False
 
     def step(self, failure: Failure = Failure.NOTHING, row: int = 0) -> bool:
         """Expire, schedule, check, run, update, check; tells whether anything ran.
