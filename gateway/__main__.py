@@ -11,6 +11,7 @@ from gateway.admission import Admission
 from gateway.backends import Backends
 from gateway.metrics import GatewayMetrics
 from gateway.pipeline import Pipeline
+from gateway.request_limits import RequestLimits
 from gateway.services.embedding import EmbeddingService
 from gateway.services.inference import InferenceService
 from gateway.services.models import ModelService
@@ -72,9 +73,12 @@ async def serve(settings: GatewaySettings, seen: Observed) -> None:
         backends,
         admission,
         clock,
-        max_request_s=settings.max_request_s,
-        takeover=TakeoverLimits(
-            max_takeovers=settings.max_takeovers, timeout_s=settings.takeover_timeout_s
+        RequestLimits(
+            max_request_s=settings.max_request_s,
+            slow_client_s=settings.slow_client_s,
+            takeover=TakeoverLimits(
+                max_takeovers=settings.max_takeovers, timeout_s=settings.takeover_timeout_s
+            ),
         ),
         watch=metrics,
     )

@@ -9,7 +9,7 @@ from gateway.cache_scope import cache_scope
 from gateway.clients.detokenize_session import Session
 from gateway.clients.detokenizer import DetokenizeClient
 from gateway.engine_run import EngineRun
-from gateway.guarded_outbox import GRACE_S, GuardedOutbox
+from gateway.guarded_outbox import GuardedOutbox, Patience
 from gateway.output import Signal
 from gateway.upstream_values import EngineRequest, EngineUpdate, SessionOptions
 from gateway.values import EncodedPrompt, GenerationRequest
@@ -25,9 +25,8 @@ class Generation:
         request: checked.
         prompt: its ids.
         model: served name.
-        timeout_s: what is left of the caller's patience.
+        patience: with the caller.
         bad_word_ids: every way to write the request's bad words.
-        grace_s: what a reader that is out of time gets before its task is cancelled.
     """
 
     def __init__(
@@ -35,18 +34,16 @@ class Generation:
         request: GenerationRequest,
         prompt: EncodedPrompt,
         model: str,
-        timeout_s: float,
+        patience: Patience,
         *,
         bad_word_ids: tuple[tuple[int, ...], ...] = (),
-        grace_s: float = GRACE_S,
     ) -> None:
         self._request = request
         self._bad_word_ids = bad_word_ids
         self._prompt = prompt
         self.model = model
         self.engine_request_id = f"{uuid.uuid4()}/0#1"
-        self._timeout_s = timeout_s
-        self._grace_s = grace_s
+        self._patience = patience
         self._num_received = 0
         self._session: Session | None = None
 
@@ -68,7 +65,7 @@ class Generation:
         """
         detokenizer.check_ready()
         # The engine keeps the deadline too; this is for a session that never ends.
-        outbox = GuardedOutbox[Signal](clock, timeout_s=self._timeout_s, grace_s=self._grace_s)
+        outbox = GuardedOutbox[Signal](clock, self._patience)
         reading = asyncio.create_task(self._read(run, detokenizer, outbox))
         try:
             async with aclosing(outbox.batches()) as batches:

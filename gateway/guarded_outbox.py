@@ -6,8 +6,10 @@ and its place at the engine would be kept for as long as a caller who does not r
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from steeple_rpc.context import fail_rpc
 from steeple_rpc.errors import DeadlineExpired, Overloaded, ServiceError
 from steeple_rpc.outbox import MAX_WAIT_S, Outbox
 from steeple_rpc.telemetry import logger
@@ -17,40 +19,43 @@ Item = TypeVar("Item")
 GRACE_S = 1.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long a reader is borne with."""
+
+    timeout_s: float
+    """So long it may read at all."""
+    max_wait_s: float = MAX_WAIT_S
+    """So long an item may wait, and so long the reader may be busy with one batch."""
+    grace_s: float = GRACE_S
+    """From the error until its RPC is ended over its head."""
+
+
 class GuardedOutbox(Generic[Item]):
     """Items on their way to the task that made this; bounded in bytes and in time.
 
     When its time is over, or it reads too slowly, the reader gets the error with its next batch;
-    if it has not left `grace_s` later, its task is cancelled. `release` must end every use.
+    if it has not left after the grace, its RPC is ended over its head, with the same error, and its
+    task is cancelled. `release` must end every use.
 
     Args:
         clock: monotonic seconds.
-        timeout_s: so long it may be read.
-        grace_s: from the error until the reader's task is cancelled.
-        max_write_s: so long the reader may be busy with one batch.
+        patience: with the reader.
     """
 
-    def __init__(
-        self,
-        clock: Callable[[], float],
-        *,
-        timeout_s: float,
-        grace_s: float = GRACE_S,
-        max_write_s: float = MAX_WAIT_S,
-    ) -> None:
-        self._outbox = Outbox[Item](clock)
-        self._grace_s = grace_s
-        self._max_write_s = max_write_s
+    def __init__(self, clock: Callable[[], float], patience: Patience) -> None:
+        self._outbox = Outbox[Item](clock, max_wait_s=patience.max_wait_s)
+        self._patience = patience
         self._loop = asyncio.get_running_loop()
-        self._reader = asyncio.current_task()
-        self._timers = [self._loop.call_later(timeout_s, self._expire)]
+        self._end_rpc = fail_rpc()
+        self._timers = [self._loop.call_later(patience.timeout_s, self._expire)]
 
     def put(self, item: Item, size_bytes: int) -> bool:
         """Add an item; False if there is no reader for it any more."""
         was_closed = self._outbox.is_closed
         is_taken = self._outbox.put(item, size_bytes)
-        if not is_taken and not was_closed:
-            self._insist()
+        if not is_taken and not was_closed and self._outbox.error is not None:
+            self._insist(self._outbox.error)
         return is_taken
 
     def close(self, error: ServiceError | None = None) -> None:
@@ -64,7 +69,7 @@ class GuardedOutbox(Generic[Item]):
             ServiceError: what it was closed with, also by itself: too slow, or out of time.
         """
         async for batch in self._outbox.batches():
-            stuck = self._loop.call_later(self._max_write_s, self._give_up)
+            stuck = self._loop.call_later(self._patience.max_wait_s, self._give_up)
             try:
                 yield batch
             finally:
@@ -76,22 +81,21 @@ class GuardedOutbox(Generic[Item]):
             timer.cancel()
 
     def _expire(self) -> None:
-        self.close(DeadlineExpired("the request took too long"))
-        self._insist()
+        expired = DeadlineExpired("the request took too long")
+        self.close(expired)
+        self._insist(expired)
 
-    def _insist(self) -> None:
-        self._timers.append(self._loop.call_later(self._grace_s, self._end_reader))
+    def _insist(self, error: ServiceError) -> None:
+        self._timers.append(self._loop.call_later(self._patience.grace_s, self._end_reader, error))
 
     def _give_up(self) -> None:
-        self.close(
-            Overloaded(
-                f"the client reads too slowly: a message waited {self._max_write_s:g} s",
-                reason="CLIENT_TOO_SLOW",
-            )
+        slow = Overloaded(
+            f"the client reads too slowly: a message waited {self._patience.max_wait_s:g} s",
+            reason="CLIENT_TOO_SLOW",
         )
-        self._end_reader()
+        self.close(slow)
+        self._end_reader(slow)
 
-    def _end_reader(self) -> None:
-        if self._reader is not None:
-            logger().warning("slow_reader_ended")
-            self._reader.cancel()
+    def _end_reader(self, error: ServiceError) -> None:
+        logger().warning("slow_reader_ended", reason=error.reason)
+        self._end_rpc(error)

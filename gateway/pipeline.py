@@ -15,10 +15,12 @@ from gateway.backends import Backends
 from gateway.catalog import EngineState
 from gateway.engine_run import EngineRun
 from gateway.generation import Generation
+from gateway.guarded_outbox import Patience
 from gateway.output import OutputFold, PromptFacts
+from gateway.request_limits import RequestLimits
 from gateway.request_log import RequestStory, logged
 from gateway.request_watch import RequestWatch
-from gateway.takeover import DEFAULT_LIMITS, TakeoverLimits, Takeovers
+from gateway.takeover import Takeovers
 from gateway.validation import check_length, check_vocabulary
 from gateway.values import (
     ChatPrompt,
@@ -39,9 +41,8 @@ class Pipeline:
         backends: everything behind the gateway.
         admission: who may come in.
         clock: monotonic seconds; the event loop's.
-        max_request_s: the longest that any request may take.
+        limits: of each request.
         watch: told what becomes of requests.
-        takeover: how far to go for a request whose engine is lost.
     """
 
     def __init__(
@@ -49,17 +50,15 @@ class Pipeline:
         backends: Backends,
         admission: Admission,
         clock: Callable[[], float],
+        limits: RequestLimits,
         *,
-        max_request_s: float,
         watch: RequestWatch | None = None,
-        takeover: TakeoverLimits = DEFAULT_LIMITS,
     ) -> None:
         self._backends = backends
         self._admission = admission
         self._clock = clock
-        self._max_request_s = max_request_s
+        self._limits = limits
         self._watch = watch or RequestWatch()
-        self._takeover = takeover
         self._is_draining = False
 
     def drain(self) -> None:
@@ -92,7 +91,7 @@ class Pipeline:
         if self._is_draining:
             raise Unavailable("the gateway is draining", reason="DRAINING")
         arrival = self._clock()
-        latest = arrival + self._max_request_s
+        latest = arrival + self._limits.max_request_s
         deadline_s = latest if deadline_s is None else min(deadline_s, latest)
         if deadline_s <= arrival:
             raise DeadlineExpired("the deadline was over when the request came")
@@ -115,14 +114,14 @@ class Pipeline:
                 request,
                 prompt,
                 model,
-                self._left(deadline_s),
+                Patience(timeout_s=self._left(deadline_s), max_wait_s=self._limits.slow_client_s),
                 bad_word_ids=await self._bad_word_ids(request, model, self._left(deadline_s)),
             )
             run = EngineRun(
                 generation.engine_request(),
                 promised.facts,
                 self._backends,
-                Takeovers(self._takeover, on_success=story.taken_over),
+                Takeovers(self._limits.takeover, on_success=story.taken_over),
                 self._clock,
                 deadline_s=deadline_s,
             )

@@ -48,6 +48,12 @@ class GatewaySettings(ServiceSettings):
     max_takeovers: int = Field(
         default=2, ge=0, le=100, description="lost engines after which a request fails too"
     )
+    slow_client_s: float = Field(
+        default=30.0,
+        gt=0,
+        le=3600,
+        description="seconds that a message may wait for its caller to read it",
+    )
     upstream_stall_s: float = Field(
         default=10.0,
         gt=0,

@@ -26,9 +26,6 @@ class TakeoverLimits:
     """From a loss until an engine has the request."""
 
 
-DEFAULT_LIMITS = TakeoverLimits()
-
-
 class Takeovers:
     """The losses of one request. Time comes in as `now`, monotonic seconds.
 

@@ -1,11 +1,14 @@
 """What a handler may know about its RPC beyond the message."""
 
+import asyncio
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import grpc
 
+from steeple_rpc.errors import ServiceError
 from steeple_rpc.principal import ANONYMOUS, Principal
 
 # Generic in its stubs only; the messages say nothing here.
@@ -24,6 +27,8 @@ class RpcContext:
     """The caller's x-request-id, else one made here: for logs, not an identity."""
     deadline_s: float | None
     """The time on the event loop's clock at which the caller stops waiting; None = never."""
+    fail: Callable[[ServiceError], None] | None = None
+    """Ends the RPC from outside of its handler; see `fail_rpc`."""
     principal: Principal = ANONYMOUS
     """Who calls; known from the moment that the authentication let the RPC pass."""
 
@@ -39,3 +44,21 @@ def current_rpc() -> RpcContext:
 def enter_rpc(context: RpcContext) -> None:
     """Make `context` the current one of the running task. Only interceptors call this."""
     _current.set(context)
+
+
+def fail_rpc() -> Callable[[ServiceError], None]:
+    """What ends the RPC that the running task handles, even while the task waits in a write.
+
+    The caller is told the error when it reads again; the task is cancelled. Outside of an RPC that
+    is all that happens.
+    """
+    rpc = _current.get(None)
+    if rpc is not None and rpc.fail is not None:
+        return rpc.fail
+    task = asyncio.current_task()
+
+    def cancel(_: ServiceError) -> None:
+        if task is not None:
+            task.cancel()
+
+    return cancel

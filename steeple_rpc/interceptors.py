@@ -10,6 +10,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import grpc
@@ -143,6 +144,7 @@ class _Border:
             RpcContext(
                 request_id=request_id,
                 deadline_s=None if remaining is None else now + remaining,
+                fail=partial(self._fail_over_its_head, context),
             )
         )
         structlog.contextvars.bind_contextvars(request_id=request_id)
@@ -152,8 +154,13 @@ class _Border:
 
     async def _fail(self, error: BaseException, context: Any) -> None:
         """End the RPC with the status that `error` travels as; always raises."""
-        if isinstance(error, asyncio.CancelledError) and self._call.ended_with is not None:
-            error = self._call.ended_with
+        ended_with = self._call.ended_with
+        if ended_with is not None and self._call.is_writing:
+            # Its status is with the library already; the handler only has to go.
+            self._end(status.code_of(ended_with), reason=ended_with.reason)
+            raise error
+        if isinstance(error, asyncio.CancelledError) and ended_with is not None:
+            error = ended_with
         if isinstance(error, asyncio.CancelledError | GeneratorExit):
             self._end(grpc.StatusCode.CANCELLED)
             raise error
@@ -161,10 +168,21 @@ class _Border:
             self._end(_CODES[context.code()])
             raise error
         told = self._told(error)
-        proto = status.to_proto(told)
         self._end(status.code_of(told), reason=told.reason, field=told.field)
-        packed = ((status.DETAILS_KEY, proto.SerializeToString()),)
-        await context.abort(status.code_of(told), told.message, packed)
+        await _abort(context, told)
+
+    def _fail_over_its_head(self, context: Any, error: errors.ServiceError) -> None:
+        """End the RPC with `error` though its handler may wait in a write that never ends.
+
+        The library keeps the status behind what the caller has not read yet.
+        """
+        self._call.ended_with = error
+        if self._call.is_writing:
+            aborting = asyncio.create_task(_abort(context, error))
+            # It ends when the caller has read the status, or is gone; either way it raises.
+            aborting.add_done_callback(lambda done: done.cancelled() or done.exception())
+        if self._call.task is not None:
+            self._call.task.cancel()
 
     def _told(self, error: BaseException) -> errors.ServiceError:
         if isinstance(error, errors.ServiceError):
@@ -181,6 +199,12 @@ class _Border:
         told = {key: value for key, value in facts.items() if value}
         write = logger().debug if self._method.startswith(QUIET_METHODS) else logger().info
         write("rpc_finished", method=self._method, code=code.name, took_ms=took, **told)
+
+
+async def _abort(context: Any, error: errors.ServiceError) -> None:
+    """End the RPC with the status that `error` travels as; always raises."""
+    packed = ((status.DETAILS_KEY, status.to_proto(error).SerializeToString()),)
+    await context.abort(status.code_of(error), error.message, packed)
 
 
 def _checked(request: Any) -> Any:

@@ -47,6 +47,11 @@ class Outbox(Generic[Item]):
         """Whether nothing more can be put."""
         return self._closed
 
+    @property
+    def error(self) -> ServiceError | None:
+        """What it was closed with."""
+        return self._error
+
     def put(self, item: Item, size_bytes: int) -> bool:
         """Add an item; False if the reader is too slow, and then the outbox is closed."""
         if self._closed:

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from gateway.admission import Admission
 from gateway.metrics import GatewayMetrics
 from gateway.pipeline import Pipeline
+from gateway.request_limits import RequestLimits
 from gateway.request_log import RequestStory
 from gateway.values import TextDelta
 from steeple_rpc.errors import EngineFault, NotFound, Overloaded
@@ -44,7 +45,7 @@ class Harness:
             FakeBackends(catalog_of(engine_state()), [FakeUpstream(self.engine)]),  # type: ignore[arg-type] # a fake
             Admission(),
             lambda: self.now,
-            max_request_s=60,
+            RequestLimits(max_request_s=60),
             watch=self.metrics,
         )
 

@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 
 from gateway.admission import Admission
 from gateway.pipeline import Pipeline
+from gateway.request_limits import RequestLimits
 from gateway.services.embedding import EmbeddingService
 from gateway.services.inference import InferenceService
 from gateway.services.models import MAX_PAGE, ModelService
@@ -61,7 +62,7 @@ def backends(engine: FakeEngine) -> FakeBackends:
 @pytest.fixture
 async def channel(backends: Any) -> AsyncIterator[grpc.aio.Channel]:
     clock = asyncio.get_running_loop().time
-    pipeline = Pipeline(backends, Admission(), clock, max_request_s=60.0)
+    pipeline = Pipeline(backends, Admission(), clock, RequestLimits(max_request_s=60.0))
 
     def add(server: grpc.aio.Server) -> None:
         inference_service_pb2_grpc.add_InferenceServiceServicer_to_server(

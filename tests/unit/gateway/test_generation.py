@@ -10,6 +10,7 @@ import structlog
 
 from gateway.engine_run import EngineRun
 from gateway.generation import Generation
+from gateway.guarded_outbox import Patience
 from gateway.output import Signal
 from gateway.takeover import TakeoverLimits, Takeovers
 from gateway.upstream_values import EngineUpdate, TextUpdate, TokenLogprobs
@@ -64,7 +65,7 @@ def signals(
     """The output's batches of signals; a generator."""
     clock = clock or Clock()
     generation = Generation(
-        generation_request(**request), PROMPT, MODEL, timeout_s, grace_s=grace_s
+        generation_request(**request), PROMPT, MODEL, Patience(timeout_s=timeout_s, grace_s=grace_s)
     )
     backends = FakeBackends(catalog_of(engine_state()), [FakeUpstream(engine)])
     # What is lost is told: taking over has tests of its own.

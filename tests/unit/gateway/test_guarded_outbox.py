@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 import pytest
 
-from gateway.guarded_outbox import GuardedOutbox
+from gateway.guarded_outbox import GuardedOutbox, Patience
 from steeple_rpc.errors import DeadlineExpired, Overloaded, ServiceError
 from steeple_rpc.outbox import MAX_BYTES
 
@@ -15,10 +15,11 @@ SHORT_S = 0.01
 
 
 def outbox(
-    *, timeout_s: float = LONG_S, grace_s: float = LONG_S, max_write_s: float = LONG_S
+    *, timeout_s: float = LONG_S, grace_s: float = LONG_S, max_wait_s: float = LONG_S
 ) -> GuardedOutbox[str]:
     clock = asyncio.get_running_loop().time
-    return GuardedOutbox(clock, timeout_s=timeout_s, grace_s=grace_s, max_write_s=max_write_s)
+    patience = Patience(timeout_s=timeout_s, grace_s=grace_s, max_wait_s=max_wait_s)
+    return GuardedOutbox(clock, patience)
 
 
 async def stuck(box: GuardedOutbox[str]) -> None:
@@ -53,7 +54,7 @@ async def test_a_reader_that_is_stuck_after_the_end_is_cancelled() -> None:
     """Nothing more is put then that could show that it is slow."""
 
     async def read() -> None:
-        box = outbox(max_write_s=SHORT_S)
+        box = outbox(max_wait_s=SHORT_S)
         box.put("a", 1)
         box.close()
         await stuck(box)

@@ -10,6 +10,7 @@ import structlog
 
 from gateway.admission import Admission
 from gateway.pipeline import Pipeline
+from gateway.request_limits import RequestLimits
 from gateway.takeover import TakeoverLimits
 from gateway.values import (
     ChatMessage,
@@ -70,9 +71,11 @@ class Harness:
             self.backends,  # type: ignore[arg-type] # a fake
             self.admission,
             self.clock,
-            max_request_s=MAX_REQUEST_S,
-            # What is lost is told: taking over has tests of its own.
-            takeover=TakeoverLimits(max_takeovers=0),
+            RequestLimits(
+                max_request_s=MAX_REQUEST_S,
+                # What is lost is told: taking over has tests of its own.
+                takeover=TakeoverLimits(max_takeovers=0),
+            ),
         )
 
     def run(self, *, deadline_s: float | None = None, **request: Any) -> Any:
