@@ -10,7 +10,7 @@ TORCH_INDEX_URL ?=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	$(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL)) --constraint constraints.txt
 
-.PHONY: help demo test lint format protos protos-baseline wheel-check faults mutants clean train
+.PHONY: help demo test lint format protos protos-baseline wheel-check faults soak mutants clean train
 .DEFAULT_GOAL := help
 
 help: ## Show this.
@@ -69,6 +69,11 @@ wheel-check: $(VENV)/.installed-dev ## Build the wheel; demo and plan from a fre
 
 faults: $(VENV)/.installed-dev ## Inject every fault in full; `make test` does it with reduced counts.
 	STEEPLE_FAULTS=full $(BIN)/pytest tests/faults
+
+MINUTES := 10
+
+soak: $(VENV)/.installed-dev ## Mixed traffic and a random fault every 20 s (make soak MINUTES=60).
+	$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
 mutants: $(VENV)/.installed-dev ## Change the policies in every small way; tell which changes no test notices.
 	$(PIP_INSTALL) --editable '.[mutants]'

@@ -17,7 +17,11 @@ from tests.support.fault_counts import count
 from tests.support.traffic import assert_kept, callers, echoes
 from tests.support.waiting import eventually
 
-REFUSALS = ("DRAINING", "ENGINE_NOT_READY", "TOKENIZER_NOT_READY", "TOKENIZER_LOST", "UNAVAILABLE")
+REFUSALS = (
+    *("DRAINING", "ENGINE_NOT_READY", "ENGINE_LOST", "TOKENIZER_NOT_READY", "TOKENIZER_LOST"),
+    # The gateway's port is closed: grpc's own word.
+    "UNAVAILABLE",
+)
 
 
 def _service(cluster: Cluster, which: str) -> Service:

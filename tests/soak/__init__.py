@@ -1,0 +1,1 @@
+"""Mixed traffic with a random fault every few seconds, and the books at the end: `make soak`."""
