@@ -98,7 +98,7 @@ class Request:
     @property
     def is_decoding(self) -> bool:
         """Whether all that is left to compute is the last token."""
-        return self.num_uncomputed_tokens == 1 and self.num_computed_tokens > 0
+        return 0 < self.num_computed_tokens == len(self.token_ids) - 1
 
     def append(self, token_ids: Sequence[TokenId]) -> None:
         """Add output tokens."""

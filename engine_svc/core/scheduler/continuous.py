@@ -147,8 +147,8 @@ class ContinuousScheduler:
             if sequence.request_id in result.faults:
                 # It may be what is wrong: nobody shall find what it computed.
                 self._cache.withdraw(request, first=request.num_found_blocks)
-            else:
-                self._publish(request, sequence.next_position)
+            elif sequence.next_position // self._block_size > request.num_published_blocks:
+                self._publish(request, sequence.next_position // self._block_size)
         return self._ledger.close(step, result, now)
 
     def load(self) -> SchedulerLoad:
@@ -181,8 +181,10 @@ class ContinuousScheduler:
     def _let_decode(self, shares: Shares) -> None:
         """Give whoever decodes its token, the most deserving first."""
         for request in [request for request in self._running if request.is_decoding]:
-            is_running = request.status is RequestStatus.RUNNING
-            if shares.left and is_running and self._has_block_for_last(request):
+            if not shares.left:
+                return
+            # Within a block there is nothing to ask for.
+            if request.num_computed_tokens % self._block_size or self._has_next_block(request):
                 shares.give(request, 1)
 
     def _let_prefill(self, shares: Shares, now: float) -> None:
@@ -249,39 +251,35 @@ class ContinuousScheduler:
             request.num_found_blocks = request.num_published_blocks
         self._running.add(request)
 
-    def _has_block_for_last(self, request: Request) -> bool:
-        """Promise the block of a request's last token; False if it is preempted instead."""
-        num_held = len(request.block_table) + request.num_reserved_blocks
-        if num_held * self._block_size >= len(request.token_ids):
+    def _has_next_block(self, request: Request) -> bool:
+        """Promise the block of a request's last token; False if it is preempted, now or before."""
+        if request.num_reserved_blocks:
             return True
-        while not self._pool.reserve(1):
-            victim = self._running.least_deserving
-            self._ledger.preempt(victim)
-            if victim is request:
-                return False
-        request.num_reserved_blocks += 1
-        return True
+        while request.status is RequestStatus.RUNNING:
+            if self._pool.reserve(1):
+                request.num_reserved_blocks = 1
+                return True
+            self._ledger.preempt(self._running.least_deserving)
+        return False
 
     def _scheduled(self, request: Request, count: int) -> ScheduledSequence:
         first = request.num_computed_tokens
         end = first + count
-        self._take_blocks(request, end)
+        if end > len(request.block_table) * self._block_size:
+            self._take_blocks(request, end)
         slots = slots_for(request.block_table, first, end, self._block_size)
         return scheduled(request, end, slots)
 
     def _take_blocks(self, request: Request, num_tokens: int) -> None:
         """Take promised blocks until the table covers `num_tokens` positions."""
         missing = blocks_for(num_tokens, self._block_size) - len(request.block_table)
-        if missing > 0:
-            request.block_table += tuple(self._pool.allocate_reserved(missing))
-            request.num_reserved_blocks -= missing
+        request.block_table += tuple(self._pool.allocate_reserved(missing))
+        request.num_reserved_blocks -= missing
 
-    def _publish(self, request: Request, num_computed: int) -> None:
+    def _publish(self, request: Request, num_full: int) -> None:
         """Let others find the blocks that have become full; never one that is not computed."""
-        num_full = num_computed // self._block_size
-        if num_full > request.num_published_blocks:
-            self._cache.publish(request, first=request.num_published_blocks, end=num_full)
-            request.num_published_blocks = num_full
+        self._cache.publish(request, first=request.num_published_blocks, end=num_full)
+        request.num_published_blocks = num_full
 
     def _release(self, request: Request) -> None:
         """Forget a request that ran and take back its blocks."""
