@@ -74,9 +74,12 @@ class Generation:
         finally:
             outbox.release()
             reading.cancel()
-            await asyncio.wait({reading})
-            if self._session is not None:
-                self._session.close()
+            try:
+                await asyncio.wait({reading})
+            finally:
+                # Whoever leaves may be cancelled once more: by the deadline and by the caller.
+                if self._session is not None:
+                    self._session.close()
             if not reading.cancelled():
                 reading.result()
 

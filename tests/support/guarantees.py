@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from steeple_cli.load.history import End, History, LoadRequest
 from steeple_client import Finished, FinishReason, Started, TextDelta, Usage
+from steeple_rpc.errors import DeadlineExpired
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,9 +102,10 @@ def _terminated(history: History, promise: Promise) -> Iterator[str]:
     if history.end is End.DONE and history.usage is None:
         yield "ended OK without its usage"
     if history.end is End.FAILED:
-        if history.usage is not None:
-            yield "failed after its regular end"
         reason = "" if history.error is None else history.error.reason
+        # A caller's own deadline may fall between the last event and the status.
+        if history.usage is not None and not isinstance(history.error, DeadlineExpired):
+            yield "failed after its regular end"
         if reason not in promise.allowed:
             yield f"failed with {reason or 'no reason'}: {history.error}"
 

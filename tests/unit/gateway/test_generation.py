@@ -193,6 +193,24 @@ async def test_cancelling_ends_the_engines_call_and_the_session() -> None:
     assert detokenizer.sessions[0].is_closed
 
 
+@pytest.mark.parametrize("turns", range(1, 5))
+async def test_being_cancelled_again_while_leaving_closes_the_session_all_the_same(
+    turns: int,
+) -> None:
+    """A deadline and a caller that leaves may come together, at any distance."""
+    engine, detokenizer = FakeEngine([first(), tokens(0, 5)], hangs=True), FakeDetokenizer()
+    reading = asyncio.create_task(all_of(signals(engine, detokenizer)))
+    await engine.entered.wait()
+    reading.cancel()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    reading.cancel()
+    await asyncio.wait({reading})
+    await engine.left.wait()
+    assert detokenizer.sessions[0].is_closed
+    assert engine.num_running == 0
+
+
 @pytest.mark.parametrize(
     "error", [Overloaded("full", reason="QUEUE_FULL"), Unavailable("gone", reason="ENGINE_LOST")]
 )
