@@ -1,11 +1,11 @@
 """What the processes hold: memory, descriptors, threads, and what the gateway counts as open."""
 
-import urllib.request
 from dataclasses import dataclass
 
 import psutil
 
 from tests.support.cluster import Cluster
+from tests.support.scraping import scrape_text
 
 OPEN = (
     "steeple_rpcs_in_flight",
@@ -55,12 +55,9 @@ def differences(before: Book, after: Book) -> list[str]:
 
 
 def _metrics(cluster: Cluster) -> str:
-    address = next(
-        event["address"] for event in cluster.gateway.events if event["event"] == "metrics_serving"
-    )
-    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as response:
-        text: str = response.read().decode()
-    return text
+    events = cluster.gateway.events
+    address = next(event["address"] for event in events if event["event"] == "metrics_serving")
+    return scrape_text(str(address))
 
 
 def _still_open(metrics: str) -> tuple[str, ...]:
