@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from engine_svc.core.models.config_fields import WITHOUT_EFFECT, Field, Verdict
+from engine_svc.core.models.family import Family, Task
 from engine_svc.core.models.refused import REFUSED
 from engine_svc.core.models.registry import FAMILIES
 
@@ -13,7 +14,14 @@ MARK = "<!-- the tables below are written by tools/models_table.py -->\n"
 
 def tables() -> str:
     """Everything below the mark: fields, notes, refused architectures."""
-    return "\n".join([*_fields(), "", *_notes(), "", *_ignored(), "", *_refused(), ""])
+    parts = [
+        *(_fields(task) for task in Task),
+        _architectures(),
+        *(_notes(task) for task in Task),
+        _ignored(),
+        _refused(),
+    ]
+    return "\n".join(line for part in parts for line in (*part, ""))
 
 
 def written(text: str) -> str:
@@ -21,45 +29,62 @@ def written(text: str) -> str:
     return text.partition(MARK)[0] + MARK + "\n" + tables()
 
 
-def _names() -> list[str]:
-    return sorted({name for family in FAMILIES.values() for name in family.fields})
+def _columns(task: Task) -> dict[str, Family]:
+    """A family for each column: the heads of one model share their fields."""
+    families = (family for family in FAMILIES.values() if family.task is task)
+    return {_column(family.architecture): family for family in families}
 
 
-def _fields() -> list[str]:
-    columns = [name.removesuffix("ForCausalLM") for name in FAMILIES]
+def _column(architecture: str) -> str:
+    return architecture.partition("For")[0].removesuffix("Model")
+
+
+def _names(task: Task) -> list[str]:
+    return sorted({name for family in _columns(task).values() for name in family.fields})
+
+
+def _fields(task: Task) -> list[str]:
+    columns = _columns(task)
     rows = [
-        [f"`{name}`", *(_cell(family.fields.get(name)) for family in FAMILIES.values())]
-        for name in _names()
+        [f"`{name}`", *(_cell(family.fields.get(name)) for family in columns.values())]
+        for name in _names(task)
     ]
-    return ["## Fields", "", *_table(["Field", *columns], rows)]
+    return [f"## Fields of {task.value}s", "", *_table(["Field", *columns], rows)]
 
 
 def _cell(field: Field | None) -> str:
     return "-" if field is None else field.verdict.value
 
 
-def _notes() -> list[str]:
+def _architectures() -> list[str]:
+    rows = [
+        [f"`{name}`", family.task.value, _column(name)] for name, family in sorted(FAMILIES.items())
+    ]
+    return ["## Architectures", "", *_table(["Architecture", "Task", "Column"], rows)]
+
+
+def _notes(task: Task) -> list[str]:
     rows = [
         [f"`{name}`", verdict.value, note, ", ".join(sorted(columns))]
-        for name in _names()
-        for (verdict, note), columns in _by_note(name).items()
+        for name in _names(task)
+        for (verdict, note), columns in _by_note(task, name).items()
     ]
-    return ["## Why", "", *_table(["Field", "Verdict", "Note", "In"], rows)]
+    head = ["Field", "Verdict", "Note", "In"]
+    return [f"## Why: {task.value}s", "", *_table(head, rows)]
 
 
-def _by_note(name: str) -> dict[tuple[Verdict, str], list[str]]:
+def _by_note(task: Task, name: str) -> dict[tuple[Verdict, str], list[str]]:
     found: dict[tuple[Verdict, str], list[str]] = {}
-    for architecture, family in FAMILIES.items():
+    for column, family in _columns(task).items():
         field = family.fields.get(name)
         if field is not None and field.note:
-            key = field.verdict, field.note
-            found.setdefault(key, []).append(architecture.removesuffix("ForCausalLM"))
+            found.setdefault((field.verdict, field.note), []).append(column)
     return found
 
 
 def _ignored() -> list[str]:
     names = ", ".join(f"`{name}`" for name in sorted(WITHOUT_EFFECT))
-    return ["## Fields that change nothing, in every family", "", names]
+    return ["## Fields that change nothing, wherever no table names them", "", names]
 
 
 def _refused() -> list[str]:

@@ -5,9 +5,10 @@ import pickle
 from pathlib import Path
 
 import pytest
+import structlog
 import torch
 
-from engine_svc.core.models.safetensors_files import PICKLE_SUFFIXES
+from engine_svc.core.models.safetensors_files import PICKLE_SUFFIXES, list_weight_files
 from tests.support.audited_load import audited
 from tests.support.models import LLAMA, save_model
 from tests.support.refused_start import refused_start
@@ -68,6 +69,18 @@ def test_pickles_are_never_opened(tmp_path: Path, trace: Path, canary: bytes) ->
     for audit in (*refusals, served):
         assert not any(name.startswith("pytorch_model") for name in audit.opened)
     assert not trace.exists()
+
+
+def test_pickles_beside_safetensors_are_told_once(tmp_path: Path) -> None:
+    """By name and number: whoever looks for a change of theirs learns which weights count."""
+    directory = save_model(tmp_path / "model", LLAMA)
+    for idx in range(12):
+        (directory / f"pytorch_model-{idx:02}.bin").touch()
+    with structlog.testing.capture_logs() as logs:
+        list_weight_files(directory)
+    names = [f"pytorch_model-{idx:02}.bin" for idx in range(8)]
+    warning = {"event": "pickle_weights_ignored", "log_level": "warning"}
+    assert logs == [warning | {"files": names, "count": 12}]
 
 
 def test_pickles_under_another_name_are_never_run(

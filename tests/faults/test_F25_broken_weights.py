@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from engine_svc.core.errors import StartupError
 from engine_svc.core.models.description import read_description
+from engine_svc.core.models.family import Task
 from engine_svc.core.models.loader import load_model
 from engine_svc.core.models.model_files import MAX_CONFIG_BYTES, MAX_INDEX_BYTES
 from engine_svc.core.models.safetensors_header import MAX_HEADER_BYTES, read_weight_file
@@ -42,7 +43,11 @@ def refusal(model: Path) -> str:
     """Why it is refused, before any tensor goes to the device."""
     with pytest.raises(StartupError) as caught:
         load_model(
-            read_description(model), dtype="float32", device=NOWHERE, progress=lambda *_: None
+            read_description(model),
+            task=Task.DECODER,
+            dtype="float32",
+            device=NOWHERE,
+            progress=lambda *_: None,
         )
     message = str(caught.value)
     assert message.isprintable()
@@ -53,7 +58,11 @@ def test_the_device_of_these_tests_takes_nothing(model: Path) -> None:
     """What is not refused gets as far as to fail in another way."""
     with pytest.raises((ImportError, NotImplementedError, RuntimeError)):
         load_model(
-            read_description(model), dtype="float32", device=NOWHERE, progress=lambda *_: None
+            read_description(model),
+            task=Task.DECODER,
+            dtype="float32",
+            device=NOWHERE,
+            progress=lambda *_: None,
         )
 
 

@@ -9,6 +9,7 @@ import torch
 
 from engine_svc.core.errors import StartupError
 from engine_svc.core.models.description import read_description
+from engine_svc.core.models.family import Task
 from engine_svc.core.models.loader import load_model
 from steeple_cli.model_path import ModelNotFound, find_model
 from tests.support.audited_load import audited
@@ -40,6 +41,7 @@ def refusal(directory: Path) -> str:
     with pytest.raises(StartupError) as caught:
         load_model(
             read_description(directory),
+            task=Task.DECODER,
             dtype="float32",
             device=torch.device("cpu"),
             progress=lambda *_: None,

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-import transformers
 
 from engine_svc.core.errors import StartupError
 from engine_svc.core.models.description import read_description
+from engine_svc.core.models.family import Task
 from engine_svc.core.models.loader import load_model
 from engine_svc.core.runner.fms import FmsRunner
-from tests.support.models import save_random
+from tests.support.models import save_case
 from tests.support.stepper import Sequence, Stepper
 from tests.support.truth_cases import DECODERS, OTHERS, VOCAB_SIZE, TruthCase
 
@@ -34,13 +34,6 @@ served = pytest.mark.parametrize("case", SERVED, ids=lambda case: case.name)
 refused = pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.name)
 
 
-def saved(directory: Path, case: TruthCase) -> Any:
-    """The reference model, in evaluation; its weights are in the directory."""
-    model_class: Any = getattr(transformers, case.model_class)
-    model = model_class(model_class.config_class(**case.config))
-    return save_random(directory, model)
-
-
 def greedy(model: Any, prompt: list[int]) -> list[int]:
     """By a full forward pass per token: without any cache of the reference's."""
     tokens = list(prompt)
@@ -55,9 +48,15 @@ def test_logits_and_greedy_tokens_are_those_of_transformers(
     case: TruthCase, tmp_path: Path, runner_of: Runners
 ) -> None:
     """Over a whole sequence, and through the runner: ragged, in chunks, over blocks."""
-    reference = saved(tmp_path, case)
+    reference = save_case(tmp_path, case)
     description = read_description(tmp_path)
-    loaded = load_model(description, dtype="float32", device=CPU, progress=lambda *_: None)
+    loaded = load_model(
+        description,
+        task=Task.DECODER,
+        dtype="float32",
+        device=CPU,
+        progress=lambda *_: None,
+    )
     length = min(64, description.max_model_len)
     ids = torch.randint(VOCAB_SIZE, (1, length), generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
@@ -78,10 +77,14 @@ def test_logits_and_greedy_tokens_are_those_of_transformers(
 @refused
 def test_what_would_be_computed_wrongly_is_refused(case: TruthCase, tmp_path: Path) -> None:
     """By the name and the value of the field, on one line, with something to do about it."""
-    saved(tmp_path, case)
+    save_case(tmp_path, case)
     with pytest.raises(StartupError) as caught:
         load_model(
-            read_description(tmp_path), dtype="float32", device=CPU, progress=lambda *_: None
+            read_description(tmp_path),
+            task=Task.DECODER,
+            dtype="float32",
+            device=CPU,
+            progress=lambda *_: None,
         )
     message = str(caught.value)
     assert message.startswith(f"config.json: {case.refused}")

@@ -51,7 +51,11 @@ def _main(names: Sequence[str]) -> None:
 
     from engine_svc.core.errors import StartupError  # noqa: PLC0415 - likewise
     from engine_svc.core.models.description import read_description  # noqa: PLC0415 - likewise
+    from engine_svc.core.models.family import Task  # noqa: PLC0415 - likewise
     from engine_svc.core.models.loader import load_model  # noqa: PLC0415 - likewise
+    from steeple_rpc.telemetry import configure_logging  # noqa: PLC0415 - likewise
+
+    configure_logging(service="audit", level="warning", form="json")  # stdout has the audits
 
     def greatest_rss() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -65,6 +69,7 @@ def _main(names: Sequence[str]) -> None:
         try:
             load_model(
                 read_description(Path(name)),
+                task=Task.DECODER,
                 dtype="float32",
                 device=torch.device("cpu"),
                 progress=lambda *_: None,

@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from transformers import GraniteConfig, GraniteForCausalLM, LlamaConfig, LlamaForCausalLM
+
+from tests.support.truth_cases import TruthCase
 
 VOCAB_SIZE = 97
 MAX_POSITIONS = 128
@@ -93,6 +96,13 @@ def save_model(directory: Path, tiny: TinyModel, **save: object) -> Path:
     config_class, model_class = _CLASSES[tiny.family]
     save_random(directory, model_class(config_class(**(_DIMENSIONS | tiny.config))), **save)
     return directory
+
+
+# transformers' models are untyped.
+def save_case(directory: Path, case: TruthCase) -> Any:
+    """Write a case's model; returned is transformers', in evaluation."""
+    model_class: Any = getattr(transformers, case.model_class)
+    return save_random(directory, model_class(model_class.config_class(**case.config)))
 
 
 # transformers' models are untyped.

@@ -251,15 +251,6 @@ _MIXTRAL = _cases(
 DECODERS = _LLAMA + _GRANITE + _GRANITE_HYBRID + _GPT_BIGCODE + _MISTRAL + _MIXTRAL + _QWEN3
 """The architectures that are served, in all the variants where FMS alone was ever wrong."""
 
-_ENCODER: Fields = {
-    "vocab_size": VOCAB_SIZE,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 4,
-    "max_position_embeddings": 66,
-    "pad_token_id": 1,
-}
 _TEXT: Fields = _SHAPE | {"head_dim": 8}
 _VISION: Fields = {
     "hidden_size": 32,
@@ -285,6 +276,7 @@ OTHERS = (
     _whole("BambaForCausalLM", _SHAPE | {"attn_layer_indices": [1], "mamba_n_heads": 4}),
     _whole("GptOssForCausalLM", _SHAPE | _WIDE | {"num_local_experts": 4}),
     _whole("GraniteMoeForCausalLM", _MIXTRAL_SHAPE),
+    _whole("GraniteSWAForCausalLM", _SHAPE | _MULTIPLIERS),
     _whole("Qwen2ForCausalLM", _SHAPE),
     _whole(
         "LlavaNextForConditionalGeneration",
@@ -294,17 +286,7 @@ OTHERS = (
         "Mistral3ForConditionalGeneration",
         _IMAGES | {"text_config": _TEXT | {"model_type": "mistral"}},
     ),
-    _whole("MPNetForMaskedLM", _ENCODER),
-    _whole("MPNetModel", _ENCODER),
-    _whole("BertForMaskedLM", _ENCODER),
-    _whole("BertForSequenceClassification", _ENCODER),
-    _whole("RobertaForMaskedLM", _ENCODER | _TIED, "tied"),
-    _whole("RobertaForMaskedLM", _ENCODER | {"tie_word_embeddings": False}, "untied"),
-    _whole("RobertaForSequenceClassification", _ENCODER),
-    _whole("RobertaForQuestionAnswering", _ENCODER),
-    _whole("RobertaModel", _ENCODER),
-    _whole("XLMRobertaForSequenceClassification", _ENCODER),
-    _whole("XLMRobertaForMaskedLM", _ENCODER),
-    _whole("XLMRobertaModel", _ENCODER),
+    _whole("MPNetForMaskedLM", _SHAPE),
+    _whole("SiglipModel", {"text_config": _SHAPE, "vision_config": _VISION}),
 )
 """The architectures that are refused as a whole, as decoders."""

@@ -10,27 +10,28 @@ from engine_svc.core.errors import StartupError
 from engine_svc.core.models.config_fields import WITHOUT_EFFECT, Field
 from engine_svc.core.models.config_values import Json, shown
 from engine_svc.core.models.description import ModelDescription
-from engine_svc.core.models.family import Family
+from engine_svc.core.models.family import Family, Task
 from engine_svc.core.models.geometry import Geometry
 from engine_svc.core.models.registry import family_of
 
 _REMEDY = "serve another model, or one converted so that the field is not needed"
 
 
-def read_geometry(description: ModelDescription) -> tuple[Family, Geometry]:
+def read_geometry(description: ModelDescription, task: Task) -> tuple[Family, Geometry]:
     """Check the whole of config.json and read the numbers in it.
 
     Raises:
-        StartupError: a field is refused, missing, of the wrong kind, or does not fit the others;
-            the message names it, its value, why, and what to do.
+        StartupError: the model is not for the task, or a field is refused, missing, of the wrong
+            kind, or does not fit the others; the message names it, its value, why, and what to do.
     """
-    family = family_of(description.architecture)
+    family = family_of(description.architecture, task)
     config = description.config
     if config.get("model_type") != family.model_type:
         _refuse("model_type", config.get("model_type"), f"must be {family.model_type!r}")
     for name, value in config.items():
-        if name not in WITHOUT_EFFECT | {"model_type"}:
-            _check_field(family.fields.get(name), name, value, config)
+        field = family.fields.get(name)
+        if field is not None or name not in WITHOUT_EFFECT | {"model_type"}:
+            _check_field(field, name, value, config)
     return family, family.read(config)
 
 

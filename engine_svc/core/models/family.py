@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 
 from torch import Tensor, nn
 
@@ -13,9 +14,25 @@ Shape = tuple[int, ...]
 Tensors = dict[str, Tensor]
 
 
+class Task(Enum):
+    """What a model is for."""
+
+    DECODER = "decoder"
+    """It writes text, token after token."""
+    ENCODER = "encoder"
+    """It reads a whole text at once and gives numbers for it."""
+
+
+def nothing_spare(_: Geometry) -> dict[str, Shape]:
+    """Of a family whose checkpoints hold what is computed with, and no more."""
+    return {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """One architecture that is served."""
+    """One architecture that is loaded."""
+
+    task: Task
 
     architecture: str
     """The class in config.json's `architectures`."""
@@ -30,6 +47,8 @@ class Family:
     """The FMS model, on the device that is current, its weights in any state."""
     convert: Callable[[Tensors, Geometry, nn.Module], Tensors]
     """The same numbers under FMS's names, in FMS's layout; one layer at a time."""
+    spare: Callable[[Geometry], dict[str, Shape]] = nothing_spare
+    """Tensors that a checkpoint may also hold, which the architecture does not compute with."""
     embedding: str = "model.embed_tokens.weight"
     head: str = "lm_head.weight"
     layer_prefix: str = "model.layers."

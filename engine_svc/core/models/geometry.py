@@ -1,4 +1,4 @@
-"""The numbers that define a decoder: everything that decides its shapes and arithmetic."""
+"""The numbers that define a model: everything that decides its shapes and arithmetic."""
 
 from dataclasses import dataclass, field
 
@@ -28,8 +28,28 @@ class Experts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Encoder:
+    """What an encoder has beside layers: it reads whole texts, padded to one length."""
+
+    pad_id: int
+    """The token that fills up a shorter text."""
+    padding_position: int | None
+    """Where that token stands wherever it is; the others count up from the next position without
+    it. None: every token counts, from 0."""
+    num_token_types: int
+    """0: tokens have no types."""
+    num_labels: int
+    """Numbers per text, where the head gives labels."""
+
+    @property
+    def first_position(self) -> int:
+        """The row of the table of positions that the first token takes."""
+        return 0 if self.padding_position is None else self.padding_position + 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Geometry:
-    """A decoder's shapes and arithmetic, whatever its family calls them.
+    """A model's shapes and arithmetic, whatever its family calls them.
 
     Raises:
         StartupError: the numbers do not fit each other.
@@ -44,6 +64,7 @@ class Geometry:
     head_dim: int
     """Numbers per attention head; any even number, or any at all without a rotation."""
     max_position_embeddings: int
+    """Rows of the table of positions."""
     norm_eps: float
     rope: Rope | None
     """None: positions are learned, or there are none."""
@@ -55,6 +76,8 @@ class Geometry:
     multipliers: Multipliers = field(default_factory=Multipliers)
     experts: Experts | None = None
     """None: one MLP for all tokens."""
+    encoder: Encoder | None = None
+    """None: a decoder."""
 
     def __post_init__(self) -> None:
         if self.num_layers > MAX_LAYERS:
@@ -63,6 +86,12 @@ class Geometry:
             fail("num_key_value_heads", self.num_kv_heads, "divide num_attention_heads")
         if self.rope is not None and self.head_dim % 2:
             fail("head_dim", self.head_dim, "be even")
+
+    @property
+    def max_len(self) -> int:
+        """The longest text in tokens; an encoder may keep rows that no token of a text takes."""
+        before = 0 if self.encoder is None else self.encoder.first_position
+        return self.max_position_embeddings - before
 
     @property
     def attention_width(self) -> int:

@@ -15,7 +15,7 @@ from engine_svc.core.models.checkpoint import Checkpoint, Progress
 from engine_svc.core.models.config_check import read_geometry
 from engine_svc.core.models.description import ModelDescription
 from engine_svc.core.models.dtypes import resolve_dtype
-from engine_svc.core.models.family import Family
+from engine_svc.core.models.family import Family, Task
 from engine_svc.core.models.fms_model import build_fms_model
 from engine_svc.core.models.geometry import Geometry
 from engine_svc.core.models.safetensors_files import WeightFiles, list_weight_files
@@ -35,12 +35,18 @@ class LoadedModel:
 
 
 def load_model(
-    description: ModelDescription, *, dtype: str, device: torch.device, progress: Progress
+    description: ModelDescription,
+    *,
+    task: Task,
+    dtype: str,
+    device: torch.device,
+    progress: Progress,
 ) -> LoadedModel:
     """Check configuration and files, then load.
 
     Args:
         description: the model directory.
+        task: what the caller wants the model for.
         dtype: "auto" or a name of `DTYPES`.
         device: where the weights go.
         progress: told of each group of tensors, from no bytes to all of them.
@@ -48,7 +54,7 @@ def load_model(
     Raises:
         StartupError: the model cannot be served; the message names file, field or tensor.
     """
-    family, geometry = read_geometry(description)
+    family, geometry = read_geometry(description, task)
     weights = list_weight_files(description.directory)
     check_tensors(family, geometry, weights)
     number_format = resolve_dtype(dtype, device=device, weights=weights)
@@ -97,7 +103,8 @@ def _assign(
 # FMS's models are untyped: to the type checker an nn.Module has no post_init.
 def _finish(model: Any) -> None:
     """Tie what is tied, make the rotation table, and prove that nothing is left unassigned."""
-    model.post_init()
+    if hasattr(model, "post_init"):  # of some models only
+        model.post_init()
     for name, param in model.named_parameters():
         if param.is_meta:
             raise StartupError(f"FMS's parameter {name} got no weights: serve another model")

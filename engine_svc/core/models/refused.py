@@ -5,30 +5,19 @@ from types import MappingProxyType
 
 from engine_svc.core.errors import StartupError
 
-_SCORES = "it reads whole texts and writes none, which is not served yet"
 _IMAGES = "it reads images, which are not served yet"
 
 REFUSED: Mapping[str, str] = MappingProxyType(
     {
         "BambaForCausalLM": "FMS takes its layers of attention from a constant",
-        "BertForMaskedLM": _SCORES,
-        "BertForSequenceClassification": _SCORES,
         "GptOssForCausalLM": "FMS reads its MXFP4 weights alone, and its rotation from constants",
         "GraniteMoeForCausalLM": "FMS does not have it",
         "GraniteSWAForCausalLM": "its windows are not computed",
         "LlavaNextForConditionalGeneration": _IMAGES,
         "Mistral3ForConditionalGeneration": _IMAGES,
         "MPNetForMaskedLM": "FMS computes its hidden states, not its logits",
-        "MPNetModel": _SCORES,
         "Qwen2ForCausalLM": "FMS does not have it",
-        "RobertaForMaskedLM": _SCORES,
-        "RobertaForQuestionAnswering": _SCORES,
-        "RobertaForSequenceClassification": _SCORES,
-        "RobertaModel": _SCORES,
         "SiglipModel": _IMAGES,
-        "XLMRobertaForMaskedLM": _SCORES,
-        "XLMRobertaForSequenceClassification": _SCORES,
-        "XLMRobertaModel": _SCORES,
     }
 )
 """Architectures that FMS has, or that are often asked for, and why they are not served."""

@@ -1,7 +1,7 @@
 """Lists the weight files of a model directory. Nothing else decides which files are opened.
 
-Pickle files run code when they are opened: they never are. Beside safetensors they are ignored,
-alone they are refused.
+Pickle files run code when they are opened: they never are. Beside safetensors they are left alone
+with a warning, alone they are refused.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,10 +11,12 @@ from pathlib import Path
 from engine_svc.core.errors import StartupError
 from engine_svc.core.models.model_files import MAX_INDEX_BYTES, own_file, read_json
 from engine_svc.core.models.safetensors_header import TensorEntry, WeightFile, read_weight_file
+from steeple_rpc.telemetry import logger
 
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 PICKLE_SUFFIXES = frozenset({".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"})
+_MAX_NAMED = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +45,19 @@ class WeightFiles:
 def list_weight_files(directory: Path) -> WeightFiles:
     """Find `model.safetensors`, or the files its index names, and check their headers.
 
-    As in transformers the single file wins over an index.
+    As in transformers the single file wins over an index. Pickle files beside them are told in one
+    warning: they are not what is served.
 
     Raises:
         StartupError: there are none, or one is not sound; the message names file and remedy.
     """
+    weights = _listed(directory)
+    if pickles := _pickles(directory):
+        logger().warning("pickle_weights_ignored", files=pickles[:_MAX_NAMED], count=len(pickles))
+    return weights
+
+
+def _listed(directory: Path) -> WeightFiles:
     if (directory / SINGLE_FILE).exists():
         return WeightFiles(files=(read_weight_file(own_file(directory, SINGLE_FILE)),))
     if (directory / INDEX_FILE).exists():
@@ -92,8 +102,7 @@ def _plain(name: object) -> str:
 
 
 def _without_safetensors(directory: Path) -> StartupError:
-    pickles = sorted(path.name for path in directory.iterdir() if path.suffix in PICKLE_SUFFIXES)
-    if pickles:
+    if pickles := _pickles(directory):
         return StartupError(
             f"{pickles[0]}: pickle weights run code when opened and are never opened: convert the "
             "model to safetensors, for example with transformers' save_pretrained"
@@ -101,3 +110,7 @@ def _without_safetensors(directory: Path) -> StartupError:
     return StartupError(
         f"{SINGLE_FILE}: there are no weights in {directory}: fetch the model again"
     )
+
+
+def _pickles(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir() if path.suffix in PICKLE_SUFFIXES)

@@ -20,7 +20,7 @@ def check_tensors(family: Family, geometry: Geometry, weights: WeightFiles) -> N
         StartupError: naming the first tensor that is missing, unknown or of a wrong shape.
     """
     needed = family.tensors(geometry)
-    allowed = dict(needed)
+    allowed = family.spare(geometry) | needed
     if geometry.has_tied_embeddings:
         allowed[family.head] = needed[family.embedding]
     held = {name: entry.shape for name, entry in weights.tensors()}

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from engine_svc.core.models.description import ModelDescription, model_fingerprint
 from engine_svc.core.models.dtypes import dtype_name
+from engine_svc.core.models.family import Task
 from engine_svc.core.models.loader import LoadedModel, load_model
 from engine_svc.core.outputs import (
     NO_SLOT,
@@ -59,6 +60,7 @@ class FmsRunner:
         self._device = open_device(self._options.device)
         loaded = load_model(
             self._options.description,
+            task=Task.DECODER,
             dtype=self._options.dtype,
             device=self._device,
             progress=progress,

@@ -16,7 +16,7 @@ from engine_svc.core.errors import StartupError
 from engine_svc.core.models import loader
 from engine_svc.core.models.description import read_description
 from engine_svc.core.models.dtypes import resolve_dtype
-from engine_svc.core.models.family import Family
+from engine_svc.core.models.family import Family, Task
 from engine_svc.core.models.fms_model import build_fms_model, grow_factor
 from engine_svc.core.models.geometry import Geometry
 from engine_svc.core.models.loader import LoadedModel, load_model
@@ -29,7 +29,11 @@ Change = Callable[[dict[str, torch.Tensor]], object]
 
 def loaded(directory: Path, *, dtype: str = "auto") -> LoadedModel:
     return load_model(
-        read_description(directory), dtype=dtype, device=CPU, progress=lambda *_: None
+        read_description(directory),
+        task=Task.DECODER,
+        dtype=dtype,
+        device=CPU,
+        progress=lambda *_: None,
     )
 
 
@@ -74,6 +78,7 @@ def test_progress_goes_from_nothing_to_all_bytes(granite: Path) -> None:
     told: list[tuple[str, int, int]] = []
     result = load_model(
         read_description(granite),
+        task=Task.DECODER,
         dtype="auto",
         device=CPU,
         progress=lambda *what: told.append(what),

@@ -11,8 +11,9 @@ from engine_svc.core.errors import StartupError
 from engine_svc.core.models.config_check import read_geometry
 from engine_svc.core.models.config_fields import WITHOUT_EFFECT, Verdict
 from engine_svc.core.models.description import ModelDescription, read_description
+from engine_svc.core.models.family import Task
 from engine_svc.core.models.geometry import Geometry
-from engine_svc.core.models.registry import FAMILIES
+from engine_svc.core.models.registry import DECODERS, FAMILIES
 from engine_svc.core.models.rope import LinearScaling, Llama3Scaling, Rope, YarnScaling
 
 # A JSON object, as in config.json.
@@ -46,7 +47,7 @@ def described(tmp_path: Path, config: Config) -> ModelDescription:
 
 
 def geometry_of(tmp_path: Path, config: Config) -> Geometry:
-    return read_geometry(described(tmp_path, config))[1]
+    return read_geometry(described(tmp_path, config), Task.DECODER)[1]
 
 
 def test_a_plain_config_has_the_defaults_of_transformers(tmp_path: Path) -> None:
@@ -259,7 +260,7 @@ def test_another_architecture_is_refused_with_the_list(tmp_path: Path) -> None:
     """The message tells what is served."""
     with pytest.raises(StartupError) as caught:
         geometry_of(tmp_path, LLAMA | {"architectures": ["MambaForCausalLM"]})
-    for name in ("MambaForCausalLM", *FAMILIES):
+    for name in ("MambaForCausalLM", *(family.architecture for family in DECODERS)):
         assert name in str(caught.value)
 
 

@@ -13,7 +13,7 @@ from engine_svc.core.models.config_values import (
     positive_int,
     positive_number,
 )
-from engine_svc.core.models.family import Family, Shape, Tensors
+from engine_svc.core.models.family import Family, Shape, Task, Tensors
 from engine_svc.core.models.fms_model import common_fields, fms_converted
 from engine_svc.core.models.geometry import Geometry
 from engine_svc.core.models.weights_layout import linears
@@ -111,6 +111,7 @@ def _is_heads_of_keys(value: Any, config: Json) -> bool:
 
 
 GPT_BIGCODE = Family(
+    task=Task.DECODER,
     architecture="GPTBigCodeForCausalLM",
     model_type="gpt_bigcode",
     fields=dict(EVERYWHERE)

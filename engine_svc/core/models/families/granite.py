@@ -8,7 +8,7 @@ from torch import nn
 
 from engine_svc.core.models.config_fields import ROTATING, serve
 from engine_svc.core.models.config_values import Json
-from engine_svc.core.models.family import Family
+from engine_svc.core.models.family import Family, Task
 from engine_svc.core.models.fms_model import fms_converted, rotating_fields
 from engine_svc.core.models.geometry import Geometry
 from engine_svc.core.models.rotating_config import read_multipliers, read_rotating
@@ -43,6 +43,7 @@ def _read(config: Json) -> Geometry:
 
 
 GRANITE = Family(
+    task=Task.DECODER,
     architecture="GraniteForCausalLM",
     model_type="granite",
     fields=dict(ROTATING) | serve("attention_bias", "mlp_bias") | MULTIPLIERS,

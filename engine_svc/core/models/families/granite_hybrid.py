@@ -7,7 +7,7 @@ from typing import Any
 from engine_svc.core.models.config_fields import ROTATING, mend, refuse, serve, unused
 from engine_svc.core.models.config_values import Json, fail, positive_int
 from engine_svc.core.models.families.granite import MULTIPLIERS, build_granite
-from engine_svc.core.models.family import Family, Shape
+from engine_svc.core.models.family import Family, Shape, Task
 from engine_svc.core.models.fms_model import fms_converted
 from engine_svc.core.models.geometry import Geometry
 from engine_svc.core.models.rotating_config import read_multipliers, read_rotating
@@ -66,6 +66,7 @@ def _is_position_type(value: Any, _: Json) -> bool:
 
 
 GRANITE_HYBRID = Family(
+    task=Task.DECODER,
     architecture="GraniteMoeHybridForCausalLM",
     model_type="granitemoehybrid",
     fields=dict(ROTATING)

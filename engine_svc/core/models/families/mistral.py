@@ -7,7 +7,7 @@ from torch import nn
 
 from engine_svc.core.models.config_fields import ROTATING, mend
 from engine_svc.core.models.config_values import Json, positive_int
-from engine_svc.core.models.family import Family
+from engine_svc.core.models.family import Family, Task
 from engine_svc.core.models.fms_model import fms_converted, rotating_fields
 from engine_svc.core.models.geometry import Geometry
 from engine_svc.core.models.rotating_config import read_rotating
@@ -29,6 +29,7 @@ def _build(geometry: Geometry) -> nn.Module:
 
 
 MISTRAL = Family(
+    task=Task.DECODER,
     architecture="MistralForCausalLM",
     model_type="mistral",
     fields=dict(ROTATING)

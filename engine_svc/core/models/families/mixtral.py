@@ -13,7 +13,7 @@ from torch import nn
 
 from engine_svc.core.models.config_fields import ROTATING, mend, only, refuse, serve, unused
 from engine_svc.core.models.config_values import Json, fail, positive_int
-from engine_svc.core.models.family import Family, Shape, Tensors
+from engine_svc.core.models.family import Family, Shape, Task, Tensors
 from engine_svc.core.models.fms_model import adapted
 from engine_svc.core.models.geometry import Experts, Geometry
 from engine_svc.core.models.rotating_config import read_rotating
@@ -103,6 +103,7 @@ def _is_plain_head_dim(value: Any, config: Json) -> bool:
 
 
 MIXTRAL = Family(
+    task=Task.DECODER,
     architecture="MixtralForCausalLM",
     model_type="mixtral",
     fields=dict(ROTATING)

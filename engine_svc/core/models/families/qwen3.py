@@ -7,7 +7,7 @@ from torch import nn
 
 from engine_svc.core.models.config_fields import ROTATING, mend, refuse
 from engine_svc.core.models.config_values import Json, flag, positive_int
-from engine_svc.core.models.family import Family, Shape, Tensors
+from engine_svc.core.models.family import Family, Shape, Task, Tensors
 from engine_svc.core.models.fms_model import fms_converted, rotating_fields
 from engine_svc.core.models.geometry import Geometry
 from engine_svc.core.models.rotating_config import read_rotating
@@ -78,6 +78,7 @@ def _is_count(value: Any, _: Json) -> bool:
 _WINDOW = "no request grows beyond the window: the context ends there"
 
 QWEN3 = Family(
+    task=Task.DECODER,
     architecture="Qwen3ForCausalLM",
     model_type="qwen3",
     fields=dict(ROTATING)
