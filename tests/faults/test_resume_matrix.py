@@ -27,6 +27,7 @@ ENGINE = (
     *("--runner=fake", "--fake-reply=sampled", "--fake-step-ms=10", "--max-num-seqs=8"),
     *("--max-num-batched-tokens=32", "--grace-s=0.1", "--step-deadline-s=1"),
 )
+GATEWAY = ("--upstream-stall-s=2",)
 PROMPT = "tell me more about it, at some length and in plain words. " * 6
 Take = Callable[[Service], None]
 
@@ -49,6 +50,10 @@ def _stop_core(engine: Service) -> None:
     _core(engine).suspend()
 
 
+def _stop_service(engine: Service) -> None:
+    engine.signal(signal.SIGSTOP)
+
+
 def _tell_to_stop(engine: Service) -> None:
     engine.signal(signal.SIGTERM)
 
@@ -57,6 +62,7 @@ FAULTS: dict[str, Take] = {
     "killed": _kill,
     "core killed": _kill_core,
     "core stopped": _stop_core,
+    "service stopped": _stop_service,
     "told to stop": _tell_to_stop,
 }
 
@@ -68,7 +74,9 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     num_engines: int = request.param
     with (
         TemporaryDirectory(prefix="steeple-") as directory,
-        Cluster(model_dir(), Path(directory), num_engines=num_engines, engine=ENGINE) as started,
+        Cluster(
+            model_dir(), Path(directory), num_engines=num_engines, engine=ENGINE, gateway=GATEWAY
+        ) as started,
     ):
         yield started
 
@@ -80,6 +88,10 @@ def _busy(cluster: Cluster) -> list[int]:
         with cluster.engine_stub(index) as stub:
             found += [index] * (load_of(stub).num_running > 0)
     return found
+
+
+def _num_stalls(cluster: Cluster) -> int:
+    return cluster.gateway.names().count("upstream_stalled")
 
 
 class _Moment:
@@ -136,7 +148,14 @@ async def test_a_stream_goes_on_as_if_nothing_had_happened(
     )
     reading = asyncio.create_task(asked)
     index = await moment.wait(cluster)
+    num_stalls = _num_stalls(cluster)
     FAULTS[fault](cluster.engines[index])
+    if fault == "service stopped":
+        # Near its end every stream may have all that it needs, and nobody misses the engine.
+        await asyncio.to_thread(
+            eventually, lambda: reading.done() or _num_stalls(cluster) > num_stalls
+        )
+        cluster.engines[index].signal(signal.SIGCONT)
     if fault in ENDS_THE_SERVICE:
         await asyncio.to_thread(cluster.engines[index].process.wait, 30)
         await asyncio.to_thread(cluster.replace_engine, index)
