@@ -16,6 +16,7 @@ from engine_svc.core.models.loader import LoadedModel, load_model
 from engine_svc.core.runner.fms import FmsRunner
 from tests.support.encoder_cases import ENCODERS, REFUSED_ENCODERS
 from tests.support.models import save_case
+from tests.support.refused_start import refused_start
 from tests.support.truth_cases import VOCAB_SIZE, TruthCase
 
 TOLERANCE = 1e-4
@@ -91,6 +92,13 @@ def test_the_engine_refuses_to_serve_it(
     )
     assert "\n" not in message
     assert "Bert" not in message.partition("choose")[2]
+
+
+def test_the_engine_does_not_start_on_an_encoder(tmp_path: Path) -> None:
+    """The same as one line of a process that ends at once, with status 2."""
+    model = tmp_path / "model"
+    save_case(model, ENCODERS[0])
+    assert "is an encoder; this engine serves decoders only" in refused_start(model)
 
 
 @pytest.mark.parametrize("case", REFUSED_ENCODERS, ids=lambda case: case.name)
