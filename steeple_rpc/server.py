@@ -133,8 +133,12 @@ def add_health(server: grpc.aio.Server) -> HealthService:
 def add_reflection(
     server: grpc.aio.Server, settings: ServiceSettings, services: Sequence[str]
 ) -> None:
-    """Add reflection for `services` where the settings, or a local address, allow it."""
+    """Add reflection for `services` where the settings, or a local address, allow it.
+
+    Raises:
+        BindRefused: the settings leave it to the address, which is none.
+    """
     wanted = settings.reflection
-    if wanted if wanted is not None else is_local(settings.listen):
+    if wanted if wanted is not None else _is_local(settings.listen):
         names = (*services, "grpc.health.v1.Health", reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)

@@ -1,12 +1,19 @@
 """Certificates and keys in PEM files, checked before anybody relies on them."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    SECP256R1,
+    SECP384R1,
+    EllipticCurvePublicKey,
+)
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -14,6 +21,9 @@ from steeple_rpc.files import read_text
 from steeple_rpc.refused import SettingRefused
 
 MAX_FILE_BYTES = 1 << 20
+MIN_RSA_BITS = 2048
+# With another one the port opens, and every handshake fails.
+_CURVES = (SECP256R1, SECP384R1)
 
 
 class TlsRefused(SettingRefused):
@@ -45,13 +55,14 @@ def read_identity(cert: Path, key: Path, now: datetime) -> Identity:
 
     Raises:
         TlsRefused: a file is missing, unreadable or not of its form, the certificate is not valid
-            now, or the key belongs to another one.
+            now, its key is of a kind that no handshake takes, or the key belongs to another one.
     """
     cert_text = _read(cert)
     leaf = _certificates(cert, cert_text)[0]
     _check_time(cert, leaf, now)
+    certified = _certified_key(cert, leaf)
     key_text = _read(key)
-    if _public_key(key, key_text) != leaf.public_key():
+    if _public_key(key, key_text) != certified:
         raise TlsRefused(f"key {key}: it does not belong to the certificate {cert}")
     return Identity(cert_chain=cert_text.encode(), key=key_text.encode())
 
@@ -88,6 +99,19 @@ def _check_time(path: Path, certificate: x509.Certificate, now: datetime) -> Non
         raise TlsRefused(f"certificate {path}: it is not valid before {begin:%Y-%m-%d %H:%M} UTC")
     if now > end:
         raise TlsRefused(f"certificate {path}: it expired {end:%Y-%m-%d %H:%M} UTC")
+
+
+def _certified_key(path: Path, certificate: x509.Certificate) -> PublicKeyTypes:
+    with suppress(ValueError, UnsupportedAlgorithm):
+        key = certificate.public_key()
+        if isinstance(key, RSAPublicKey) and key.key_size >= MIN_RSA_BITS:
+            return key
+        if isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, _CURVES):
+            return key
+    raise TlsRefused(
+        f"certificate {path}: its key must be RSA of {MIN_RSA_BITS} bits or more, or EC on P-256"
+        " or P-384"
+    )
 
 
 def _public_key(path: Path, text: str) -> PublicKeyTypes:

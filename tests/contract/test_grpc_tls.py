@@ -1,15 +1,17 @@
-"""TLS as we rely on it: files that change count from the next connection on."""
+"""TLS as we rely on it: files that change count from the next connection on; what keys are for."""
 
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
+import grpc
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from steeple.inference.v1 import generate_pb2, inference_service_pb2_grpc
 from steeple_rpc.channel import open_channel
 from steeple_rpc.errors import Unavailable
 from steeple_rpc.tls.channel_tls import ChannelTls
-from tests.support.certificates import Authority
+from tests.support.certificates import Authority, PrivateKey, self_signed
 from tests.support.scripted import ScriptedInference
 from tests.support.servers import failure, serving
 
@@ -95,3 +97,24 @@ async def test_an_exchanged_client_authority_shuts_out_who_the_old_one_vouched_f
         ca.write_bytes(new.ca.read_bytes())
         await generate(served.address, bob)
         assert isinstance(await failure(generate(served.address, alice)), Unavailable)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [ed25519.Ed25519PrivateKey.generate(), ec.generate_private_key(ec.SECP521R1())],
+    ids=["Ed25519", "P-521"],
+)
+async def test_with_a_key_of_another_kind_grpcio_serves_and_nobody_connects(
+    key: PrivateKey, tmp_path: Path
+) -> None:
+    """So we refuse such a key before: tests/unit/steeple_rpc/test_pem_files.py."""
+    issued = self_signed(tmp_path, key)
+    pair = (issued.key.read_bytes(), issued.cert.read_bytes())
+    server = grpc.aio.server()
+    port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
+    await server.start()
+    try:
+        error = await failure(generate(f"127.0.0.1:{port}", ChannelTls(ca=issued.cert)))
+        assert isinstance(error, Unavailable)
+    finally:
+        await server.stop(0)

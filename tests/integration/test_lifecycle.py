@@ -181,6 +181,7 @@ def test_a_core_that_dies_is_replaced(demo_dir: Path) -> None:
         ("engine_svc", ["--model=x", "--max-num-seqs=0"], "max-num-seqs"),
         ("tokenizer_svc", ["--model=demo=/nowhere/at/all"], "/nowhere/at/all"),
         ("gateway", ["--listen=0.0.0.0:0"], "--insecure-bind"),
+        ("gateway", ["--listen=nonsense"], "choose another with --listen"),
     ],
 )
 def test_what_cannot_be_served_ends_with_one_clear_line(

@@ -7,7 +7,7 @@ import pytest
 
 from steeple_rpc.address import host_of, is_local
 from steeple_rpc.errors import InvalidRequest
-from steeple_rpc.server import BindRefused, bind, make_server
+from steeple_rpc.server import BindRefused, add_reflection, bind, make_server
 from tests.support.servers import ServerSettings
 
 
@@ -69,3 +69,9 @@ async def test_an_address_that_cannot_be_served_names_the_remedy(
     with pytest.raises(BindRefused, match="--listen") as caught:
         bind(server, ServerSettings(listen=listen, insecure_bind=True))
     assert listen in caught.value.message
+
+
+async def test_reflection_takes_no_address_that_is_none(server: grpc.aio.Server) -> None:
+    """It is added before the address is bound, and asks whether that is local."""
+    with pytest.raises(BindRefused, match="--listen"):
+        add_reflection(server, ServerSettings(listen="nonsense"), [])
