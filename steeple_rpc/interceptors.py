@@ -1,7 +1,7 @@
-"""The border of every server: what comes in is decoded safely, what fails goes out scrubbed.
+"""The border of every server: what fails goes out scrubbed, and every RPC is seen.
 
-grpcio answers an undecodable message, and a handler that raises, with UNKNOWN and Python's own
-words. Here the first becomes INVALID_ARGUMENT and the second INTERNAL without any words of ours.
+grpcio answers a handler that raises with UNKNOWN and Python's own words. Here it becomes INTERNAL
+without any words of ours.
 """
 
 import asyncio
@@ -15,7 +15,6 @@ from typing import Any
 
 import grpc
 import structlog
-from google.protobuf.message import DecodeError
 
 from steeple_rpc import errors, status
 from steeple_rpc.context import REQUEST_ID_KEY, RpcContext, enter_rpc
@@ -35,12 +34,8 @@ MAX_REQUEST_ID = 128
 _CODES = {key: code for code in grpc.StatusCode for key in (code, code.value[0])}
 
 
-class _Malformed:
-    """Stands for a message that could not be decoded until the handler's border is reached."""
-
-
 class BorderInterceptor(grpc.aio.ServerInterceptor):
-    """Guards decoding, scrubs errors, sets the RPC's context and logs one line per RPC.
+    """Scrubs errors, sets the RPC's context and logs one line per RPC.
 
     Args:
         observers: told of every RPC.
@@ -67,20 +62,8 @@ class BorderInterceptor(grpc.aio.ServerInterceptor):
             handler,
             unary=border.unary,
             streaming=border.streaming,
-            request_deserializer=_guarded(handler.request_deserializer),
+            request_deserializer=handler.request_deserializer,
         )
-
-
-def _guarded(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
-    def decode(data: bytes) -> Any:
-        if deserialize is None:
-            return data
-        try:
-            return deserialize(data)
-        except (DecodeError, ValueError, RecursionError):
-            return _Malformed()
-
-    return decode
 
 
 class _Border:
@@ -104,7 +87,7 @@ class _Border:
         async def guarded(request: Any, context: Any) -> Any:
             self._enter(context)
             try:
-                reply = await handler(_checked(request), context)
+                reply = await handler(request, context)
             except BaseException as error:  # noqa: BLE001 - the border of the process
                 await self._fail(error, context)
             else:
@@ -122,7 +105,7 @@ class _Border:
             self._enter(context)
             try:
                 # A generator left in the middle runs its own cleanup now, not when collected.
-                async with aclosing(handler(_checked(request), context)) as replies:
+                async with aclosing(handler(request, context)) as replies:
                     async for reply in replies:
                         self._call.is_writing = True
                         yield reply
@@ -205,15 +188,3 @@ async def _abort(context: Any, error: errors.ServiceError) -> None:
     """End the RPC with the status that `error` travels as; always raises."""
     packed = ((status.DETAILS_KEY, status.to_proto(error).SerializeToString()),)
     await context.abort(status.code_of(error), error.message, packed)
-
-
-def _checked(request: Any) -> Any:
-    """The request, or the stream of requests, with malformed messages turned into the error."""
-    if isinstance(request, _Malformed):
-        raise errors.InvalidRequest("malformed request message", reason="MALFORMED_MESSAGE")
-    return _checked_stream(request) if hasattr(request, "__aiter__") else request
-
-
-async def _checked_stream(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
-    async for request in requests:
-        yield _checked(request)

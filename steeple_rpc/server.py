@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from steeple_rpc.address import UNIX, is_local
+from steeple_rpc.decoding import DecodingInterceptor
 from steeple_rpc.errors import InvalidRequest
 from steeple_rpc.health import HealthService
 from steeple_rpc.interceptors import BorderInterceptor
@@ -63,11 +64,13 @@ def make_server(
     Args:
         settings: of the service.
         observers: told of its RPCs.
-        interceptors: more of them, inside the border, the outermost first.
+        interceptors: more of them, inside the border, the outermost first; none of them can
+            rely on what is in a request, which may be malformed.
         calls: where its RPCs are while they live; the `Lifecycle` ends them.
     """
+    border = BorderInterceptor(observers, calls or LiveCalls())
     return grpc.aio.server(
-        interceptors=(BorderInterceptor(observers, calls or LiveCalls()), *interceptors),
+        interceptors=(border, *interceptors, DecodingInterceptor()),
         options=server_options(settings.max_message_bytes),
     )
 

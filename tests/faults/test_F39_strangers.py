@@ -43,12 +43,12 @@ CLOSED = ("TOKEN_MISSING", "TOO_MANY_AUTH_FAILURES")
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 
 
-def asked(channel: grpc.Channel, method: str, *, is_streaming: bool) -> Any:
+def asked(channel: grpc.Channel, method: str, *, is_streaming: bool, data: bytes = b"") -> Any:
     """How a call without a token ends."""
     # Bytes in, and of calls without a type.
     call: Any = channel.unary_stream(method) if is_streaming else channel.unary_unary(method)
     with pytest.raises(grpc.RpcError) as caught:
-        list(call(b"", timeout=TIMEOUT_S))
+        list(call(data, timeout=TIMEOUT_S))
     return caught.value
 
 
@@ -67,6 +67,14 @@ def test_every_method_of_the_contract_is_closed(guarded: GuardedGateway) -> None
         for method, is_streaming in METHODS:
             error = from_call(asked(channel, method, is_streaming=is_streaming))
             assert error.reason in CLOSED, method
+
+
+def test_bytes_that_are_no_message_are_not_even_told_so(guarded: GuardedGateway) -> None:
+    """What a stranger sends is not looked at: it counts as a failure to prove a name."""
+    with guarded.channel() as channel:
+        for method, is_streaming in METHODS:
+            error = asked(channel, method, is_streaming=is_streaming, data=b"\xff\xff\xff")
+            assert from_call(error).reason in CLOSED, method
 
 
 def test_reflection_is_closed_even_where_it_is_on(guarded: GuardedGateway) -> None:
