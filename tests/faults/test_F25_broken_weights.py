@@ -116,6 +116,8 @@ def test_tensors_of_another_shape_or_format_are_refused(model: Path) -> None:
     assert refusal(model).startswith(f"tensor {NORM} has shape [33] where config.json needs [32]")
     save_file(held | {NORM: torch.ones(32, dtype=torch.float64)}, model / WEIGHTS)
     assert refusal(model).startswith(f"{WEIGHTS}: tensor {NORM} has dtype F64")
+    save_file(held | {NORM: torch.ones(32, dtype=torch.int64)}, model / WEIGHTS)
+    assert refusal(model).startswith(f"tensor {NORM} has dtype I64")
 
 
 def test_a_number_that_is_not_finite_is_refused(model: Path) -> None:

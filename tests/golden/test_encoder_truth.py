@@ -3,9 +3,12 @@
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import transformers
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from engine_svc.core.errors import StartupError
@@ -51,11 +54,9 @@ def padded(rows: list[list[int]], value: int) -> Tensor:
     return torch.tensor([row + [value] * (longest - len(row)) for row in rows])
 
 
-@walked
-def test_a_ragged_batch_gives_the_numbers_of_transformers(case: TruthCase, tmp_path: Path) -> None:
+# transformers' models are untyped.
+def assert_same_numbers(result: LoadedModel, reference: Any) -> None:
     """Three texts, one of the greatest length, with types and padding, at every real token."""
-    reference = save_case(tmp_path, case)
-    result = loaded(tmp_path)
     encoder = result.geometry.encoder
     assert encoder is not None
     texts = ragged(result.geometry.max_len)
@@ -75,6 +76,37 @@ def test_a_ragged_batch_gives_the_numbers_of_transformers(case: TruthCase, tmp_p
         difference = (ours - theirs)[mask.bool()] if per_token else ours - theirs
         assert theirs.std() > 0.01, "a dull model"
         assert difference.abs().max() < TOLERANCE * theirs.abs().max()
+
+
+@walked
+def test_a_ragged_batch_gives_the_numbers_of_transformers(case: TruthCase, tmp_path: Path) -> None:
+    """All that the maker's model returns: logits, or hidden states and their pooling."""
+    reference = save_case(tmp_path, case)
+    assert_same_numbers(loaded(tmp_path), reference)
+
+
+@pytest.mark.parametrize("model_class", ["BertForMaskedLM", "RobertaModel", "MPNetModel"])
+def test_a_checkpoint_of_the_first_years_is_read_as_transformers_reads_it(
+    model_class: str, tmp_path: Path
+) -> None:
+    """Norms with gamma and beta, and a table of position ids, an integer each."""
+    case = next(case for case in ENCODERS if case.model_class == model_class)
+    save_case(tmp_path, case)
+    path = tmp_path / "model.safetensors"
+    held = {as_of_old(name): tensor.clone() for name, tensor in load_file(path).items()}
+    prefix = "bert." if model_class == "BertForMaskedLM" else ""
+    table = torch.arange(case.config["max_position_embeddings"])[None]
+    save_file(held | {f"{prefix}embeddings.position_ids": table}, path, metadata={"format": "pt"})
+    assert any(name.endswith("LayerNorm.gamma") for name in held)
+    reference = getattr(transformers, model_class).from_pretrained(tmp_path).eval()
+    assert_same_numbers(loaded(tmp_path), reference)
+
+
+def as_of_old(name: str) -> str:
+    """The name that a norm's parameter had."""
+    return name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
+        "LayerNorm.bias", "LayerNorm.beta"
+    )
 
 
 @walked

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from typing import Any, Self
+from functools import partial
+from typing import Self
 
 import torch
 from safetensors import safe_open
@@ -28,7 +29,7 @@ class Checkpoint:
         self._weights = weights
         self._names = family.tensors(geometry)
         self._stack = ExitStack()
-        self._handles: dict[str, Any] = {}  # safetensors' handles are untyped
+        self._readers: dict[str, Callable[[], Tensor]] = {}
 
     def __enter__(self) -> Self:
         try:
@@ -36,16 +37,17 @@ class Checkpoint:
                 handle = self._stack.enter_context(
                     safe_open(file.path, framework="pt", device="cpu")
                 )
-                self._handles.update(dict.fromkeys(file.tensors, handle))
+                for name, entry in file.tensors.items():
+                    self._readers[name] = partial(handle.get_tensor, entry.name)
             if self._is_tied:
-                _check_tied_head(self._family, self._handles)
+                _check_tied_head(self._family, self._readers)
         except BaseException:
             self._stack.close()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._handles.clear()
+        self._readers.clear()
         self._stack.close()
 
     def groups(self, progress: Progress) -> Iterator[dict[str, Tensor]]:
@@ -57,7 +59,7 @@ class Checkpoint:
         done = 0
         progress(STAGE, done, total)
         for members in names.values():
-            group = {name: self._handles[name].get_tensor(name) for name in members}
+            group = {name: self._readers[name]() for name in members}
             yield group
             done += sum(tensor.nbytes for tensor in group.values())
             progress(STAGE, done, total)
@@ -67,12 +69,11 @@ class Checkpoint:
         return name.removeprefix(prefix).partition(".")[0] if name.startswith(prefix) else ""
 
 
-# safetensors' handles are untyped.
-def _check_tied_head(family: Family, handles: Mapping[str, Any]) -> None:
+def _check_tied_head(family: Family, readers: Mapping[str, Callable[[], Tensor]]) -> None:
     """A tied checkpoint may repeat its embedding as the head, but not have another head."""
-    if family.head not in handles:
+    if family.head not in readers:
         return
-    head, embedding = (handles[name].get_tensor(name) for name in (family.head, family.embedding))
+    head, embedding = (readers[name]() for name in (family.head, family.embedding))
     if not torch.equal(head, embedding):
         raise StartupError(
             f"tensor {family.head} differs from {family.embedding} although config.json says "

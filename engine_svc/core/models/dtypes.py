@@ -34,5 +34,6 @@ def dtype_name(dtype: torch.dtype) -> str:
 def _commonest(weights: WeightFiles) -> torch.dtype:
     held = dict.fromkeys(CHECKPOINT_DTYPES, 0)
     for _, entry in weights.tensors():
-        held[entry.dtype] += entry.num_bytes
+        if entry.dtype in held:
+            held[entry.dtype] += entry.num_bytes
     return CHECKPOINT_DTYPES[max(held, key=lambda name: held[name])]

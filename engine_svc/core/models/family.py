@@ -47,6 +47,8 @@ class Family:
     """The FMS model, on the device that is current, its weights in any state."""
     convert: Callable[[Tensors, Geometry, nn.Module], Tensors]
     """The same numbers under FMS's names, in FMS's layout; one layer at a time."""
+    name_of: Callable[[str], str] = str
+    """The name by which a tensor of a checkpoint is known today: older ones had others."""
     spare: Callable[[Geometry], dict[str, Shape]] = nothing_spare
     """Tensors that a checkpoint may also hold, which the architecture does not compute with."""
     embedding: str = "model.embed_tokens.weight"

@@ -55,7 +55,7 @@ def load_model(
         StartupError: the model cannot be served; the message names file, field or tensor.
     """
     family, geometry = read_geometry(description, task)
-    weights = list_weight_files(description.directory)
+    weights = list_weight_files(description.directory).renamed(family.name_of)
     check_tensors(family, geometry, weights)
     number_format = resolve_dtype(dtype, device=device, weights=weights)
     model = build_fms_model(family, geometry)

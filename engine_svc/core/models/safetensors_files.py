@@ -4,8 +4,8 @@ Pickle files run code when they are opened: they never are. Beside safetensors t
 with a warning, alone they are refused.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine_svc.core.errors import StartupError
@@ -40,6 +40,19 @@ class WeightFiles:
         """Name and entry of every tensor, in file order."""
         for file in self.files:
             yield from file.tensors.items()
+
+    def renamed(self, name_of: Callable[[str], str]) -> "WeightFiles":
+        """The same tensors in the same files, under the names that they are known by.
+
+        Raises:
+            StartupError: two tensors would have one name.
+        """
+        seen: set[str] = set()
+        for name in map(name_of, (name for name, _ in self.tensors())):
+            if name in seen:
+                raise StartupError(f"tensor {name} is there under two names: save the model again")
+            seen.add(name)
+        return WeightFiles(files=tuple(_renamed(file, name_of) for file in self.files))
 
 
 def list_weight_files(directory: Path) -> WeightFiles:
@@ -92,6 +105,10 @@ def _check_index(weight_map: Mapping[str, str], files: tuple[WeightFile, ...]) -
                 f"{INDEX_FILE}: tensor {tensor} is said to be in {weight_map.get(tensor)} and is "
                 f"in {held.get(tensor)}: fetch the model again"
             )
+
+
+def _renamed(file: WeightFile, name_of: Callable[[str], str]) -> WeightFile:
+    return replace(file, tensors={name_of(name): entry for name, entry in file.tensors.items()})
 
 
 def _plain(name: object) -> str:

@@ -17,7 +17,10 @@ MAX_HEADER_BYTES = 8 << 20
 """Enough for 60,000 tensors; a hostile header grows to some 25 times as much in memory."""
 DTYPE_BYTES: Mapping[str, int] = {"F32": 4, "F16": 2, "BF16": 2}
 """The number formats that are served."""
+INTEGER_BYTES: Mapping[str, int] = {"I64": 8}
+"""Formats of tensors that old checkpoints hold and nobody reads."""
 
+_ITEM_BYTES = {**DTYPE_BYTES, **INTEGER_BYTES}
 _LENGTH_BYTES = 8
 _MAX_DIMENSIONS = 8
 _MAX_COUNT = 1 << 63
@@ -28,6 +31,8 @@ _REMEDY = "fetch the file again, or save the model again with safetensors"
 class TensorEntry:
     """Where one tensor lies in its file."""
 
+    name: str
+    """In the file."""
     dtype: str
     shape: tuple[int, ...]
     begin: int
@@ -103,17 +108,17 @@ def _entry(path: Path, name: str, value: Any) -> TensorEntry:
     if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
         _refuse(path, "must have dtype, shape and data_offsets", tensor=name)
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in DTYPE_BYTES:
+    if not isinstance(dtype, str) or dtype not in _ITEM_BYTES:
         _refuse(path, f"has dtype {dtype}; {', '.join(DTYPE_BYTES)} are served", tensor=name)
     if not _is_counts(shape) or len(shape) > _MAX_DIMENSIONS:
         _refuse(path, "has a shape that is not a short list of counts", tensor=name)
     if not _is_counts(offsets) or len(offsets) != len(("begin", "end")):
         _refuse(path, "has data_offsets that are not two counts", tensor=name)
     begin, end = offsets
-    needed = math.prod(shape) * DTYPE_BYTES[dtype]
+    needed = math.prod(shape) * _ITEM_BYTES[dtype]
     if end - begin != needed:
         _refuse(path, f"holds {end - begin} bytes where its shape needs {needed}", tensor=name)
-    return TensorEntry(dtype=dtype, shape=tuple(shape), begin=begin, end=end)
+    return TensorEntry(name=name, dtype=dtype, shape=tuple(shape), begin=begin, end=end)
 
 
 def _is_counts(value: Any) -> bool:

@@ -10,6 +10,7 @@ from engine_svc.core.models.dtypes import dtype_name
 from engine_svc.core.models.family import Family
 from engine_svc.core.models.geometry import Geometry
 from engine_svc.core.models.safetensors_files import WeightFiles
+from engine_svc.core.models.safetensors_header import DTYPE_BYTES
 from engine_svc.core.models.weights_layout import is_known_buffer
 
 
@@ -23,18 +24,23 @@ def check_tensors(family: Family, geometry: Geometry, weights: WeightFiles) -> N
     allowed = family.spare(geometry) | needed
     if geometry.has_tied_embeddings:
         allowed[family.head] = needed[family.embedding]
-    held = {name: entry.shape for name, entry in weights.tensors()}
+    held = dict(weights.tensors())
     for name in sorted(needed.keys() - held.keys()):
         raise StartupError(f"tensor {name} is missing: fetch the weights again")
-    for name, shape in sorted(held.items()):
+    for name, entry in sorted(held.items()):
         if name not in allowed and not is_known_buffer(name):
             raise StartupError(
                 f"tensor {name} does not belong to {family.architecture} with this "
                 "config.json: fetch configuration and weights of one model"
             )
-        if shape != allowed.get(name, shape):
+        if name in needed and entry.dtype not in DTYPE_BYTES:
             raise StartupError(
-                f"tensor {name} has shape {list(shape)} where config.json needs "
+                f"tensor {name} has dtype {entry.dtype}; {', '.join(DTYPE_BYTES)} are served: "
+                "save the model again"
+            )
+        if entry.shape != allowed.get(name, entry.shape):
+            raise StartupError(
+                f"tensor {name} has shape {list(entry.shape)} where config.json needs "
                 f"{list(allowed[name])}: fetch configuration and weights of one model"
             )
 

@@ -10,14 +10,17 @@ from torch import Tensor
 
 from engine_svc.core.errors import StartupError
 from engine_svc.core.models.description import read_description
+from engine_svc.core.models.dtypes import resolve_dtype
 from engine_svc.core.models.family import Task
 from engine_svc.core.models.loader import load_model
+from engine_svc.core.models.safetensors_files import list_weight_files
 from tests.support.encoder_cases import ENCODERS
 from tests.support.models import save_case
 from tests.support.truth_cases import TruthCase
 
 CASES = {case.name: case for case in ENCODERS}
 Change = Callable[[dict[str, Tensor]], object]
+WEIGHTS = "model.safetensors"
 WIDTH, VOCAB = 32, 97
 
 
@@ -34,7 +37,7 @@ def parameters(directory: Path) -> dict[str, Tensor]:
 
 def changed(directory: Path, case: TruthCase, change: Change) -> dict[str, Tensor]:
     save_case(directory, case)
-    path = directory / "model.safetensors"
+    path = directory / WEIGHTS
     tensors = {name: tensor.clone() for name, tensor in load_file(path).items()}
     change(tensors)
     save_file(tensors, path)
@@ -45,11 +48,20 @@ def changed(directory: Path, case: TruthCase, change: Change) -> dict[str, Tenso
 def test_every_parameter_is_assigned(case: TruthCase, tmp_path: Path) -> None:
     """As many numbers in the model as in the file, less what nobody reads; ready for inference."""
     save_case(tmp_path, case)
-    held = sum(tensor.numel() for tensor in load_file(tmp_path / "model.safetensors").values())
+    held = sum(tensor.numel() for tensor in load_file(tmp_path / WEIGHTS).values())
     unread = VOCAB if case.name.endswith("-untied") else 0
     params = parameters(tmp_path)
     assert sum(param.numel() for param in params.values()) == held - unread
     assert all(param.isfinite().all() and not param.requires_grad for param in params.values())
+
+
+def test_a_table_of_integers_does_not_decide_the_format(tmp_path: Path) -> None:
+    """It may be greater than all the weights."""
+    table = {"embeddings.position_ids": torch.zeros(1, 66, dtype=torch.int64)}
+    save_file(table | {"weight": torch.zeros(3, dtype=torch.bfloat16)}, tmp_path / WEIGHTS)
+    weights = list_weight_files(tmp_path)
+    dtype = resolve_dtype("auto", device=torch.device("meta"), weights=weights)
+    assert dtype is torch.bfloat16
 
 
 SPARE: dict[str, tuple[str, dict[str, Tensor]]] = {
@@ -110,6 +122,16 @@ REFUSED: dict[str, tuple[str, str, Change]] = {
         "RobertaModel-plain",
         "tensor pooler.dense.bias is missing",
         lambda held: held.pop("pooler.dense.bias"),
+    ),
+    "integers": (
+        "BertModel-plain",
+        "tensor pooler.dense.bias has dtype I64; F32, F16, BF16 are served",
+        lambda held: held.update({"pooler.dense.bias": torch.ones(WIDTH, dtype=torch.int64)}),
+    ),
+    "two names": (
+        "BertModel-plain",
+        "tensor embeddings.LayerNorm.weight is there under two names",
+        lambda held: held.update({"embeddings.LayerNorm.gamma": torch.ones(WIDTH)}),
     ),
     "a label more": (
         "XLMRobertaForSequenceClassification-reranker",

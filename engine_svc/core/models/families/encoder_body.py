@@ -22,6 +22,7 @@ from engine_svc.core.models.fms_model import adapted, common_fields
 from engine_svc.core.models.geometry import Geometry
 from engine_svc.core.models.weights_layout import linears
 
+POSITION_IDS = "embeddings.position_ids"
 _FMS_PREFIX = "bert."
 
 
@@ -52,10 +53,18 @@ def encoder_family(architecture: str, body: Body, head: Head, *, prefix: str) ->
         tensors=partial(_tensors, head, prefix),
         build=partial(_build, head),
         convert=partial(_convert, head, prefix),
+        name_of=name_of,
         spare=partial(_spare, head, prefix),
         embedding=f"{prefix}embeddings.word_embeddings.weight",
         head=head.decoder,
         layer_prefix=f"{prefix}encoder.layer.",
+    )
+
+
+def name_of(name: str) -> str:
+    """Norms had their parameters' names from another library."""
+    return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace(
+        "LayerNorm.beta", "LayerNorm.bias"
     )
 
 
@@ -93,9 +102,10 @@ def _layer(geometry: Geometry) -> list[tuple[str, Shape]]:
 
 
 def _spare(head: Head, prefix: str, geometry: Geometry) -> dict[str, Shape]:
-    """What the head leaves, and a pooler, which pre-training saves with every head."""
+    """What the head leaves, pre-training's pooler, and the first years' table of counts."""
     pooler = linears({f"{prefix}pooler.dense": (geometry.hidden_size,) * 2}, has_bias=True)
-    return pooler | head.spare(geometry)
+    counts: dict[str, Shape] = {f"{prefix}{POSITION_IDS}": (1, geometry.max_position_embeddings)}
+    return pooler | counts | head.spare(geometry)
 
 
 def _build(head: Head, geometry: Geometry) -> nn.Module:

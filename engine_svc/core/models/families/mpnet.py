@@ -11,6 +11,7 @@ from torch import nn
 from engine_svc.core.models.config_fields import only, refuse, unused
 from engine_svc.core.models.config_values import Json
 from engine_svc.core.models.encoder_config import ENCODING, encoder_of, read_encoder
+from engine_svc.core.models.families.encoder_body import POSITION_IDS, name_of
 from engine_svc.core.models.families.roberta import behind_padding
 from engine_svc.core.models.family import Family, Shape, Task, Tensors
 from engine_svc.core.models.fms_model import adapted, common_fields
@@ -54,6 +55,10 @@ def _layer(geometry: Geometry) -> list[tuple[str, Shape]]:
     return list(linears(weights, has_bias=True).items())
 
 
+def _spare(geometry: Geometry) -> dict[str, Shape]:
+    return {POSITION_IDS: (1, geometry.max_position_embeddings)}
+
+
 def _build(geometry: Geometry) -> nn.Module:
     model: nn.Module = Mpnet(
         MpnetConfig(
@@ -88,6 +93,8 @@ MPNET = Family(
     tensors=_tensors,
     build=_build,
     convert=_convert,
+    name_of=name_of,
+    spare=_spare,
     embedding="embeddings.word_embeddings.weight",
     layer_prefix="encoder.layer.",
 )
