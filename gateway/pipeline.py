@@ -6,6 +6,7 @@ Leaving the scope in any way (done, stop string, client gone, deadline, error) c
 call and closes the session.
 """
 
+import random
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
@@ -121,7 +122,7 @@ class Pipeline:
                 generation.engine_request(),
                 promised.facts,
                 self._backends,
-                Takeovers(self._limits.takeover, on_success=story.taken_over),
+                Takeovers(self._limits.takeover, draw=random.random, on_success=story.taken_over),
                 self._clock,
                 deadline_s=deadline_s,
             )

@@ -1,6 +1,5 @@
 """When a request goes on at another engine, how often and for how long that is tried. Pure."""
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -34,16 +33,16 @@ class Takeovers:
 
     Args:
         limits: how far to go.
-        on_success: told why, when an engine goes on with the request.
         draw: random numbers of 0 to 1.
+        on_success: told why, when an engine goes on with the request.
     """
 
     def __init__(
         self,
         limits: TakeoverLimits,
         *,
+        draw: Callable[[], float],
         on_success: Callable[[str], None] = lambda _: None,
-        draw: Callable[[], float] = random.random,
     ) -> None:
         self._limits = limits
         self._on_success = on_success

@@ -68,7 +68,7 @@ class ReplacedEngine(ResumingEngine):
 
 async def _run(engine: ReplacedEngine, request: EngineRequest) -> list[EngineUpdate]:
     clock = asyncio.get_running_loop().time
-    takeovers = Takeovers(TakeoverLimits(max_takeovers=len(engine.lives)))
+    takeovers = Takeovers(TakeoverLimits(max_takeovers=len(engine.lives)), draw=lambda: 0.0)
     run = EngineRun(
         request, engine_facts(), engine.backends, takeovers, clock, deadline_s=clock() + 60
     )

@@ -69,7 +69,7 @@ def signals(
     )
     backends = FakeBackends(catalog_of(engine_state()), [FakeUpstream(engine)])
     # What is lost is told: taking over has tests of its own.
-    takeovers = Takeovers(TakeoverLimits(max_takeovers=0))
+    takeovers = Takeovers(TakeoverLimits(max_takeovers=0), draw=lambda: 0.0)
     run = EngineRun(
         generation.engine_request(),
         engine_facts(),
