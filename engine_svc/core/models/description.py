@@ -21,7 +21,8 @@ class ModelDescription:
     architecture: str
     vocab_size: int
     max_model_len: int
-    """The longest sequence that is computed as the model's maker meant it, in tokens."""
+    """The longest sequence that is computed as the model's maker meant it, in tokens; a decoder's:
+    of an encoder only its family knows, see `Geometry.max_len`."""
     eos_token_ids: tuple[TokenId, ...]
     default_sampling: SamplingParams
     config: Json

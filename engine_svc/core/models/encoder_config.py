@@ -12,6 +12,10 @@ MAX_LABELS = 1 << 16
 DEFAULT_LABELS = 2
 ACTIVATIONS = ("gelu", "gelu_pytorch_tanh", "relu")
 
+_HEADS = "num_attention_heads"
+_DROPOUTS = ("attention_probs_dropout_prob", "classifier_dropout", "hidden_dropout_prob")
+_NO_DECODER = "a token of an encoder attends to all others, and to no second text"
+
 
 def read_encoder(config: Json, *, pad_id: int) -> Geometry:
     """The geometry of a configuration in BERT's words, its embedding and its head not tied.
@@ -81,10 +85,6 @@ def _num_labels(config: Json) -> int:
 def _is_activation(value: Any, _: Json) -> bool:
     return isinstance(value, str) and value in ACTIVATIONS
 
-
-_HEADS = "num_attention_heads"
-_DROPOUTS = ("attention_probs_dropout_prob", "classifier_dropout", "hidden_dropout_prob")
-_NO_DECODER = "a token of an encoder attends to all others, and to no second text"
 
 ENCODING: Mapping[str, Field] = MappingProxyType(
     dict(EVERYWHERE)

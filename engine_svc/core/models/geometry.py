@@ -89,7 +89,7 @@ class Geometry:
 
     @property
     def max_len(self) -> int:
-        """The longest text in tokens; an encoder may keep rows that no token of a text takes."""
+        """Tokens of the longest text that has positions: an encoder keeps rows that none takes."""
         before = 0 if self.encoder is None else self.encoder.first_position
         return self.max_position_embeddings - before
 

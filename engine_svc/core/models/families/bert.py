@@ -3,9 +3,9 @@
 from functools import partial
 
 from engine_svc.core.models.config_fields import mend, only, refuse, serve
+from engine_svc.core.models.encoder_body import Body, encoder_family
 from engine_svc.core.models.encoder_config import ENCODING, read_encoder
-from engine_svc.core.models.families.encoder_body import Body, encoder_family
-from engine_svc.core.models.families.encoder_heads import POOLED, classification, masked_lm
+from engine_svc.core.models.encoder_heads import POOLED, classification, masked_lm
 
 _BODY = Body(
     model_type="bert",

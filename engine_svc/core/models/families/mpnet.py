@@ -10,8 +10,8 @@ from torch import nn
 
 from engine_svc.core.models.config_fields import only, refuse, unused
 from engine_svc.core.models.config_values import Json
+from engine_svc.core.models.encoder_body import POSITION_IDS, name_of
 from engine_svc.core.models.encoder_config import ENCODING, encoder_of, read_encoder
-from engine_svc.core.models.families.encoder_body import POSITION_IDS, name_of
 from engine_svc.core.models.families.roberta import behind_padding
 from engine_svc.core.models.family import Family, Shape, Task, Tensors
 from engine_svc.core.models.fms_model import adapted, common_fields

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from engine_svc.core.models.config_fields import Field, mend, only, refuse, serve
 from engine_svc.core.models.config_values import Json, fail
+from engine_svc.core.models.encoder_body import Body, encoder_family
 from engine_svc.core.models.encoder_config import ENCODING, encoder_of, read_encoder
-from engine_svc.core.models.families.encoder_body import Body, encoder_family
-from engine_svc.core.models.families.encoder_heads import (
+from engine_svc.core.models.encoder_heads import (
     POOLED,
     QUESTION_ANSWERING,
     classification,

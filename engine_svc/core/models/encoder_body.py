@@ -16,7 +16,7 @@ from torch import nn
 from engine_svc.core.models.config_fields import Field
 from engine_svc.core.models.config_values import Json
 from engine_svc.core.models.encoder_config import encoder_of
-from engine_svc.core.models.families.encoder_heads import Head
+from engine_svc.core.models.encoder_heads import Head
 from engine_svc.core.models.family import Family, Shape, Task, Tensors
 from engine_svc.core.models.fms_model import adapted, common_fields
 from engine_svc.core.models.geometry import Geometry
