@@ -20,11 +20,14 @@ from engine_svc.core.messages import (
 from engine_svc.core_link import CoreLost, CoreRefused, CoreStalled, EngineCore
 from engine_svc.restarts import MAX_FAILED_STARTS, Restarts
 from engine_svc.watchdog import TICK_S, Watchdog
+from steeple_rpc.refused import SettingRefused
 from steeple_rpc.telemetry import logger
 
 
-class StartupRefused(Exception):
+class StartupRefused(SettingRefused):
     """The core cannot serve its configuration; the message names the remedy."""
+
+    default_reason = "STARTUP_REFUSED"
 
 
 class CoreUser(Protocol):

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import Callable
 
 import grpc
 import uvloop
@@ -29,12 +30,8 @@ from steeple.inference.v1 import (
     tokenization_service_pb2_grpc,
 )
 from steeple_rpc.lifecycle import Lifecycle
-from steeple_rpc.live_calls import LiveCalls
-from steeple_rpc.observed import Observed, observed
-from steeple_rpc.refused import SettingRefused
-from steeple_rpc.server import add_health, add_reflection, bind, make_server
-from steeple_rpc.settings import USAGE_ERROR, load_settings
-from steeple_rpc.telemetry import configure_logging, logger
+from steeple_rpc.observed import Observed
+from steeple_rpc.service_process import ServiceProcess, run_service
 
 # Read from the descriptors: reflection finds only what was imported, and the stubs of a service
 # do not import the file that defines it.
@@ -58,7 +55,23 @@ async def serve(settings: GatewaySettings, seen: Observed) -> None:
     """
     clock = asyncio.get_running_loop().time
     access = Access(settings, clock)
-    backends = Backends(
+    backends = _backends(settings, clock)
+    metrics = GatewayMetrics(seen.registry)
+    metrics.follow_sessions(lambda: backends.detokenizer.num_sessions)
+    admission = Admission(max_share=settings.max_share)
+    pipeline = Pipeline(backends, admission, clock, _limits(settings), watch=metrics)
+    process = ServiceProcess(settings, seen, access.interceptors())
+    _add_services(process.server, pipeline, backends)
+    await process.open(SERVICES)
+    try:
+        work = _work(backends, access, process.lifecycle)
+        await process.run(work, on_drain=pipeline.drain)
+    finally:
+        await backends.close()
+
+
+def _backends(settings: GatewaySettings, clock: Callable[[], float]) -> Backends:
+    return Backends(
         tokenizer=settings.tokenizer,
         engines=settings.engine,
         clock=clock,
@@ -66,37 +79,16 @@ async def serve(settings: GatewaySettings, seen: Observed) -> None:
         takeover_timeout_s=settings.takeover_timeout_s,
         stall_s=settings.upstream_stall_s,
     )
-    metrics = GatewayMetrics(seen.registry)
-    metrics.follow_sessions(lambda: backends.detokenizer.num_sessions)
-    admission = Admission(max_share=settings.max_share)
-    pipeline = Pipeline(
-        backends,
-        admission,
-        clock,
-        RequestLimits(
-            max_request_s=settings.max_request_s,
-            slow_client_s=settings.slow_client_s,
-            takeover=TakeoverLimits(
-                max_takeovers=settings.max_takeovers, timeout_s=settings.takeover_timeout_s
-            ),
+
+
+def _limits(settings: GatewaySettings) -> RequestLimits:
+    return RequestLimits(
+        max_request_s=settings.max_request_s,
+        slow_client_s=settings.slow_client_s,
+        takeover=TakeoverLimits(
+            max_takeovers=settings.max_takeovers, timeout_s=settings.takeover_timeout_s
         ),
-        watch=metrics,
     )
-    calls = LiveCalls()
-    server = make_server(settings, seen.observers, access.interceptors(), calls=calls)
-    lifecycle = Lifecycle(add_health(server), calls)
-    _add_services(server, pipeline, backends)
-    add_reflection(server, settings, SERVICES)
-    await lifecycle.start()
-    address = bind(server, settings)
-    await server.start()
-    logger().info("serving", address=address)
-    try:
-        await lifecycle.run(
-            server, _work(backends, access, lifecycle), settings, on_drain=pipeline.drain
-        )
-    finally:
-        await backends.close()
 
 
 async def _work(backends: Backends, access: Access, lifecycle: Lifecycle) -> None:
@@ -119,15 +111,9 @@ def _add_services(server: grpc.aio.Server, pipeline: Pipeline, backends: Backend
 
 def main() -> int:
     """Run the gateway; the exit status."""
-    settings = load_settings(GatewaySettings, sys.argv[1:])
-    configure_logging(service="gateway", level=settings.log_level, form=settings.log_format)
-    try:
-        with observed("gateway", settings) as seen:
-            uvloop.run(serve(settings, seen))
-    except SettingRefused as error:
-        sys.stderr.write(f"error: {error}\n")
-        return USAGE_ERROR
-    return 0
+    return run_service(
+        "gateway", GatewaySettings, lambda settings, seen: uvloop.run(serve(settings, seen))
+    )
 
 
 if __name__ == "__main__":

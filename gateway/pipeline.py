@@ -92,10 +92,7 @@ class Pipeline:
         if self._is_draining:
             raise Unavailable("the gateway is draining", reason="DRAINING")
         arrival = self._clock()
-        latest = arrival + self._limits.max_request_s
-        deadline_s = latest if deadline_s is None else min(deadline_s, latest)
-        if deadline_s <= arrival:
-            raise DeadlineExpired("the deadline was over when the request came")
+        deadline_s = self._latest(arrival, deadline_s)
         catalog = self._backends.catalog()
         model = catalog.resolve(request.model)
         limit = catalog.max_live(model)
@@ -111,30 +108,47 @@ class Pipeline:
                 arrival=arrival,
                 tokenize_s=self._clock() - arrival,
             )
-            generation = Generation(
-                request,
-                prompt,
-                model,
-                Patience(timeout_s=self._left(deadline_s), max_wait_s=self._limits.slow_client_s),
-                bad_word_ids=await self._bad_word_ids(request, model, self._left(deadline_s)),
-            )
-            run = EngineRun(
-                generation.engine_request(),
-                promised.facts,
-                self._backends,
-                Takeovers(self._limits.takeover, draw=random.random, on_success=story.taken_over),
-                self._clock,
-                deadline_s=deadline_s,
-            )
+            generation = await self._generation(request, prompt, model, deadline_s)
+            run = self._engine_run(generation, promised, deadline_s, story)
             story.know(
                 engine_request_id=generation.engine_request_id,
                 num_prompt_tokens=facts.num_tokens,
             )
-            async with aclosing(
-                self._events(generation, run, OutputFold(request, facts))
-            ) as events:
+            fold = OutputFold(request, facts)
+            async with aclosing(self._events(generation, run, fold)) as events:
                 async for event in events:
                     yield event
+
+    def _latest(self, arrival: float, deadline_s: float | None) -> float:
+        """When the request ends at the latest.
+
+        Raises:
+            DeadlineExpired: that is over.
+        """
+        latest = arrival + self._limits.max_request_s
+        deadline_s = latest if deadline_s is None else min(deadline_s, latest)
+        if deadline_s <= arrival:
+            raise DeadlineExpired("the deadline was over when the request came")
+        return deadline_s
+
+    async def _generation(
+        self, request: GenerationRequest, prompt: EncodedPrompt, model: str, deadline_s: float
+    ) -> Generation:
+        words = await self._bad_word_ids(request, model, self._left(deadline_s))
+        patience = Patience(timeout_s=self._left(deadline_s), max_wait_s=self._limits.slow_client_s)
+        return Generation(request, prompt, model, patience, bad_word_ids=words)
+
+    def _engine_run(
+        self, generation: Generation, promised: EngineState, deadline_s: float, story: RequestStory
+    ) -> EngineRun:
+        return EngineRun(
+            generation.engine_request(),
+            promised.facts,
+            self._backends,
+            Takeovers(self._limits.takeover, draw=random.random, on_success=story.taken_over),
+            self._clock,
+            deadline_s=deadline_s,
+        )
 
     async def _events(
         self, generation: Generation, run: EngineRun, fold: OutputFold
