@@ -90,6 +90,18 @@ def _busy(cluster: Cluster) -> list[int]:
     return found
 
 
+def _a_busy_one(cluster: Cluster) -> int:
+    """Waits until there is one; the first if all is done already."""
+    found: list[int] = []
+
+    def is_found() -> bool:
+        found.extend(_busy(cluster))
+        return bool(found)
+
+    eventually(is_found)
+    return found[0]
+
+
 def _num_stalls(cluster: Cluster) -> int:
     return cluster.gateway.names().count("upstream_stalled")
 
@@ -109,8 +121,7 @@ class _Moment:
         """Return then; tells an engine that runs some of the streams."""
         if self._wanted is not None:
             await self._reached.wait()
-        await asyncio.to_thread(eventually, lambda: bool(_busy(cluster)))
-        return _busy(cluster)[0]
+        return await asyncio.to_thread(_a_busy_one, cluster)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,8 @@ from tests.integration.conftest import FAKE
 from tests.support.deployment import Deployment, Service, wait_for_event
 from tests.support.waiting import eventually
 
+IMPATIENT = ("--takeover-timeout-s=1",)
+"""Nobody takes a stream over here: there is one engine, and it does not come back in time."""
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -126,7 +128,10 @@ def test_a_service_that_is_told_to_stop_finishes_its_streams(demo_dir: Path, whi
 def test_a_stream_longer_than_the_grace_ends_typed(demo_dir: Path) -> None:
     """UNAVAILABLE at the end of the grace; the process ends 0 all the same."""
     arguments = [*FAKE, "--grace-s=0.5"]
-    with Deployment(demo_dir, engine=arguments) as deployment, Client(deployment.target) as client:
+    with (
+        Deployment(demo_dir, engine=arguments, gateway=IMPATIENT) as deployment,
+        Client(deployment.target) as client,
+    ):
         reading = Reading(client, max_tokens=900)
         deployment.engine.signal(signal.SIGTERM)
         reading.join()
@@ -140,7 +145,8 @@ def test_a_lost_engine_is_told_and_a_new_one_is_found(demo_dir: Path, tmp_path: 
     arguments = [f"--model={demo_dir}", "--served-model-name=demo", *FAKE]
     engine = Service("engine_svc", arguments, listen=engine_at)
     tokenizer = Service("tokenizer_svc", [f"--model=demo={demo_dir}"])
-    gateway = Service("gateway", [f"--tokenizer={tokenizer.address}", f"--engine={engine_at}"])
+    upstreams = [f"--tokenizer={tokenizer.address}", f"--engine={engine_at}"]
+    gateway = Service("gateway", [*upstreams, *IMPATIENT])
     services = [gateway, tokenizer, engine]
     try:
         with Client(gateway.address) as client, open_sync_channel(gateway.address) as channel:
