@@ -42,7 +42,7 @@ class Child:
         self._command = (sys.executable, "-m", module, *arguments)
         self._on_log = on_log
         self._process: asyncio.subprocess.Process | None = None
-        self._is_stopping = False
+        self._stopping = asyncio.Event()
 
     async def keep_running(self) -> None:
         """Run the service until `stop`; start it again with growing pauses when it dies.
@@ -52,10 +52,10 @@ class Child:
         """
         loop = asyncio.get_running_loop()
         pause = FIRST_PAUSE_S
-        while not self._is_stopping:
+        while not self._stopping.is_set():
             started = loop.time()
             last_line = await self._run_once()
-            if self._is_stopping or self._process is None:
+            if self._stopping.is_set() or self._process is None:
                 return
             if self._process.returncode == USAGE_ERROR:
                 raise ChildRefused(last_line.removeprefix("error: "))
@@ -63,11 +63,11 @@ class Child:
             pause = min(pause, MAX_PAUSE_S)
             died = {"event": "service_died", "level": "error", "restart_in_s": pause}
             self._on_log(self.name, {**died, "status": self._process.returncode})
-            await asyncio.sleep(pause)
+            await self._pause(pause)
 
     async def stop(self, grace_s: float) -> None:
         """Let it drain; kill it if it is still there after the grace."""
-        self._is_stopping = True
+        self._stopping.set()
         if self._process is None or self._process.returncode is not None:
             return
         self._begin_drain()
@@ -84,10 +84,15 @@ class Child:
 
     def hurry(self) -> None:
         """Signal it: it ends at once, without what is left of its grace, and stays ended."""
-        self._is_stopping = True
+        self._stopping.set()
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(signal.SIGTERM)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not beyond the stop."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
 
     async def _run_once(self) -> str:
         """Run it to its end; the last line it wrote."""
@@ -102,7 +107,7 @@ class Child:
             limit=LINE_LIMIT,
         )
         assert self._process.stderr is not None  # noqa: S101 - a pipe was asked for
-        if self._is_stopping:
+        if self._stopping.is_set():
             # The stop came while the process was being made.
             self._begin_drain()
         last = ""

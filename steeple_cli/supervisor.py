@@ -61,16 +61,18 @@ class Supervisor:
         with tempfile.TemporaryDirectory(prefix="steeple-") as directory:
             children = self._children(Path(directory))
             with self._signals(children):
+                running = [asyncio.create_task(child.keep_running()) for child in children]
                 try:
-                    await self._serve(children)
+                    await self._serve(running)
                 finally:
                     self._console.stop_loading()
                     await self._stop_all(children)
+                    # What else was refused meanwhile has the same end; the first is told.
+                    await asyncio.gather(*running, return_exceptions=True)
 
-    async def _serve(self, children: Sequence[Child]) -> None:
+    async def _serve(self, running: Sequence[asyncio.Task[None]]) -> None:
         """Until the stop, or until a service gives up."""
         self._console.start_loading()
-        running = [asyncio.create_task(child.keep_running()) for child in children]
         telling = asyncio.create_task(self._tell_when_ready())
         stopping = asyncio.create_task(self._stop.wait())
         try:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from steeple_cli.child import Child
+from steeple_cli.child import FIRST_PAUSE_S, Child
 
 MODULE = """
 import signal, sys
@@ -48,3 +48,19 @@ async def test_a_hurried_child_ends_and_is_not_taken_for_dead() -> None:
         child.hurry()
         await running
     assert story.events == ["up"]
+
+
+@pytest.mark.usefixtures("in_folder")
+async def test_a_child_that_is_to_be_started_again_is_not_once_it_was_stopped(
+    tmp_path: Path,
+) -> None:
+    """Whoever waits for its end does not wait for the pause before its next start."""
+    (tmp_path / "dying.py").write_text("raise SystemExit(3)")
+    died = asyncio.Event()
+    child = Child("dying", "dying", [], lambda _, event: died.set() if "status" in event else None)
+    running = asyncio.create_task(child.keep_running())
+    async with asyncio.timeout(30):
+        await died.wait()
+        await child.stop(0)
+    done, _ = await asyncio.wait({running}, timeout=FIRST_PAUSE_S / 2)
+    assert done
