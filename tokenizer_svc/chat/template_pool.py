@@ -55,6 +55,7 @@ class TemplatePool:
         number = next(self._numbers)
         worker = self._idle.get()
         try:
+            worker = _living(worker)
             refused = worker.compile(number, source)
         except (WorkerLost, WorkerOverran):
             refused = "the chat template cannot be compiled: its worker process ended"
@@ -71,6 +72,7 @@ class TemplatePool:
         for _ in range(MAX_ATTEMPTS):
             worker = self._idle.get()
             try:
+                worker = _living(worker)
                 if number not in worker.known:
                     worker.compile(number, self._sources[number])
                 return worker.render(number, dict(variables), asdict(limits))
@@ -88,6 +90,15 @@ class TemplatePool:
             finally:
                 self._idle.put(worker)
         raise EngineFault("the template worker was lost", reason="TEMPLATE_WORKER_LOST")
+
+
+def _living(worker: TemplateProcess) -> TemplateProcess:
+    """The worker, or another one for it where it died idle: that is nobody's attempt."""
+    if worker.is_alive:
+        return worker
+    logger().warning("template_worker_died", pid=worker.pid)
+    worker.close()
+    return TemplateProcess()
 
 
 class PooledTemplate:

@@ -47,6 +47,11 @@ class TemplateProcess:
         """Of the process."""
         return self._process.pid
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.poll() is None
+
     def compile(self, number: int, source: str) -> str | None:
         """Let it compile a template under a number; the reason if it cannot be used.
 

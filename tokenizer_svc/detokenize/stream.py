@@ -67,9 +67,11 @@ class DetokenizeStream:
                 self._tell(await self._applied(commands))
 
     async def expire(self) -> None:
-        """End the sessions that were left alone for too long."""
+        """End the sessions that were left alone for too long; nothing once the stream has ended."""
         async with self._turn:
-            self._tell(self._table.expire(self._clock()))
+            # A job that its stream left behind may still be at work on the sessions.
+            if not self.outbox.is_closed:
+                self._tell(self._table.expire(self._clock()))
 
     async def drain(self) -> None:
         """Tell the gateway to go elsewhere; end when the last session has ended."""

@@ -1,5 +1,7 @@
 """One stream: order, the border of the event loop, and its end."""
 
+import asyncio
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,6 +11,7 @@ from steeple_rpc.errors import Overloaded, ServiceError
 from steeple_rpc.outbox import MAX_BYTES
 from tests.support.tokenizers import loaded_family
 from tokenizer_svc.detokenize.commands import Open, Push, Update
+from tokenizer_svc.detokenize.detokenizer import Detokenizer
 from tokenizer_svc.detokenize.session_values import Progress, SessionOptions
 from tokenizer_svc.detokenize.sessions import SessionTable
 from tokenizer_svc.detokenize.stream import (
@@ -95,6 +98,46 @@ async def test_sessions_left_alone_expire(stream: DetokenizeStream, clock: Clock
     assert isinstance(notice, Update)
     assert isinstance(notice.outcome, ServiceError)
     assert notice.outcome.reason == "SESSION_EXPIRED"
+
+
+async def test_a_stream_that_was_left_is_not_swept_while_a_thread_is_at_work(
+    executor: ThreadPoolExecutor, clock: Clock
+) -> None:
+    """Its caller is gone and its turn is over, but nobody can call the thread back."""
+    at_work, may_go_on = threading.Event(), threading.Event()
+
+    def find(model: str) -> Detokenizer:
+        if model == "slow":
+            at_work.set()
+            may_go_on.wait(30)
+        return loaded_family("byte_level").detokenizer
+
+    sessions = SessionTable(find, ttl_s=10.0, max_sessions=8)
+    stream = DetokenizeStream(sessions, executor, clock)
+    await stream.take([opening(1)])
+    long = Open(
+        session=2,
+        model="slow",
+        options=SessionOptions(),
+        prompt_tail_ids=[70] * (MAX_INLINE_STEPS + 1),
+    )
+
+    async def read() -> None:
+        try:
+            await stream.take([long])
+        finally:
+            stream.outbox.close()
+
+    try:
+        reading = asyncio.create_task(read())
+        await asyncio.to_thread(at_work.wait, 30)
+        clock.now = 10.0
+        sweeping = asyncio.create_task(stream.expire())
+        reading.cancel()
+        await asyncio.wait({reading, sweeping})
+        assert len(sessions) == 1
+    finally:
+        may_go_on.set()
 
 
 async def test_an_idle_stream_ends_when_drained(stream: DetokenizeStream) -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+import structlog
 
 from steeple_rpc.errors import InvalidRequest
 from tests.support.templates import ATTACKS, DEEP_COMPARISON, in_process
+from tests.support.waiting import eventually
 from tokenizer_svc.chat.template_meter import RenderLimits
 from tokenizer_svc.chat.template_pool import TemplatePool
 from tokenizer_svc.chat.template_process import TemplateProcess
@@ -128,3 +130,18 @@ def test_a_worker_ends_by_itself_when_its_service_is_gone() -> None:
     worker._peer.close()
     assert process.wait(30) == 0
     worker.close()
+
+
+def test_a_worker_that_died_idle_costs_no_rendering_an_attempt() -> None:
+    """Where many died at once, two attempts might both find dead ones."""
+    before = {process.pid for process in _workers()}
+    with TemplatePool(2) as pool, structlog.testing.capture_logs() as logs:
+        template = pool.template("still here")
+        for worker in [process for process in _workers() if process.pid not in before]:
+            worker.kill()
+            # Not waited for: their ends are the pool's to notice.
+            eventually(lambda w=worker: w.status() == psutil.STATUS_ZOMBIE)  # type: ignore[misc] # bound now
+        with ThreadPoolExecutor(2) as threads:
+            texts = list(threads.map(lambda _: template.render(MESSAGES, LIMITS), range(4)))
+    assert texts == ["still here"] * 4
+    assert {log["event"] for log in logs} == {"template_worker_died"}
