@@ -190,6 +190,9 @@ class EngineRun:
         """An engine that can go on where the last one ended; waits for it, None if none came.
 
         Those that failed are left alone for a while: what is known of them may be old.
+
+        Raises:
+            ServiceError: nobody waits for it: see `Takeovers.check_may_wait`.
         """
         due = self._clock() + self._takeovers.next_pause_s()
         while self._known_end() is None and (left_s := self._left_s()) > 0:
@@ -199,6 +202,7 @@ class EngineRun:
             successor = self._pool.catalog().successor(model, avoiding=self._failed)
             if successor is not None:
                 return successor
+            self._takeovers.check_may_wait(has_started=self._started is not None)
             await self._pool.changes.wait(min(left_s, pause_s) if pause_s > 0 else left_s)
         return None
 

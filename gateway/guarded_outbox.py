@@ -76,7 +76,8 @@ class GuardedOutbox(Generic[Item]):
                 stuck.cancel()
 
     def release(self) -> None:
-        """Leave the reader alone from now on."""
+        """Take nothing more, and leave the reader alone from now on."""
+        self._outbox.close()
         for timer in self._timers:
             timer.cancel()
 

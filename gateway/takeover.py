@@ -99,6 +99,19 @@ class Takeovers:
         self._num_pauses += 1
         return pause_s * (0.5 + self._draw() / 2)
 
+    def check_may_wait(self, *, has_started: bool) -> None:
+        """Tell whether an engine is waited for where none is there.
+
+        Args:
+            has_started: some engine had told that it computes the request.
+
+        Raises:
+            ServiceError: an engine refused the request before any had begun it. A caller who came
+                now would be refused at once, and another replica may serve both.
+        """
+        if not has_started and self._loss is not None and _is_refusal(self._loss):
+            raise self._loss
+
     def too_late(self) -> Unavailable:
         """The error of a takeover that found no engine in time."""
         return self._ended(f"no engine took the request over within {self._limits.timeout_s:g} s")

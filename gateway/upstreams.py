@@ -97,14 +97,20 @@ class Upstream(Generic[Facts]):
         question = health_pb2.HealthCheckRequest(service=LIVENESS)
         try:
             await self._health.Check(question, timeout=self._stall_s)
-            if self._is_silent and self._is_serving:
-                self._set(await self._learn())
-                self._is_silent = False
+            if self._is_silent:
+                await self._come_back()
         except ServiceError:
             logger().debug("upstream_unreachable", upstream=self._name)
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and not self._is_silent:
                 self._fall_silent()
+
+    async def _come_back(self) -> None:
+        """It answers again: learn anew what it serves, unless its watch tells meanwhile."""
+        facts = await self._learn()
+        if self._is_silent and self._is_serving:
+            self._set(facts)
+            self._is_silent = False
 
     def _fall_silent(self) -> None:
         logger().warning("upstream_stalled", upstream=self._name, silent_s=self._stall_s)

@@ -236,6 +236,21 @@ async def test_a_full_engine_refuses_a_new_request_at_once() -> None:
     assert (error.reason, len(full.requests)) == ("QUEUE_FULL", 1)
 
 
+@pytest.mark.parametrize("reason", ["DRAINING", "STARTING"])
+async def test_what_never_began_is_refused_as_what_comes_now_would_be(reason: str) -> None:
+    """At once, and in the engine's own words: another replica may serve it."""
+    refusing = ResumingEngine([Life(starts=False, error=lost(reason))])
+    _, error = await failed(run_of(Pool(refusing)))
+    assert (error.reason, error.message, len(refusing.requests)) == (reason, "gone", 1)
+
+
+async def test_what_never_began_goes_on_when_its_lost_engine_is_back() -> None:
+    """It may have waited there for long; that the next core still starts is no refusal of it."""
+    starting = Life(starts=False, error=lost("STARTING"))
+    engine = ResumingEngine([Life(starts=False), starting, Life()])
+    assert ids(await updates_of(run_of(Pool(engine)))) == answer(PROMPT, NUM_TOKENS)
+
+
 async def test_an_engine_that_cannot_take_prompt_and_output_ends_it() -> None:
     narrow = InvalidRequest("too long", reason="PROMPT_TOO_LONG", field="prompt")
     pool = Pool(

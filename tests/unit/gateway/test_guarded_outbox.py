@@ -90,3 +90,16 @@ async def test_what_comes_after_the_end_does_not_count_as_slowness() -> None:
     assert not box.put("late", MAX_BYTES + 1)
     assert len(box._timers) == 1
     box.release()
+
+
+async def test_what_comes_after_the_release_ends_nobody() -> None:
+    """A session may still tell something while its request leaves; its task has other work then."""
+
+    async def read() -> None:
+        box = outbox(grace_s=SHORT_S)
+        box.put("a", 1)
+        box.release()
+        assert not box.put("b", MAX_BYTES + 1)
+        await asyncio.sleep(2 * SHORT_S)
+
+    await asyncio.create_task(read())

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.clients.engine import EngineClient
 from gateway.upstream_values import EngineRequest, EngineUpdate, TokenLogprobs
-from gateway.upstreams import Engine
+from gateway.upstreams import Engine, Upstream
 from gateway.values import FinishReason, LogprobsWanted
 from steeple.common.v1 import finish_reason_pb2, sampling_pb2
 from steeple.engine.v1 import engine_service_pb2_grpc, generate_pb2, info_pb2
@@ -339,3 +339,18 @@ async def test_live_requests_are_counted_while_they_run(served: Serving) -> None
         assert engine.load.num_reported is None
     assert engine.load.num_here == 0
     await engine.close()
+
+
+async def test_what_a_service_told_before_it_stopped_serving_is_not_believed() -> None:
+    """It answers again and drains: the facts that were asked for come after that news."""
+
+    async def learn() -> str:
+        # What its watch does meanwhile.
+        upstream._is_serving = False
+        return "facts"
+
+    async with open_channel("127.0.0.1:1") as channel:
+        upstream = Upstream("u", channel, learn, lambda: None, on_stall=lambda: None)
+        upstream._is_serving = upstream._is_silent = True
+        await upstream._come_back()
+    assert upstream.facts is None
