@@ -9,6 +9,7 @@ import pytest
 from steeple_demo import model_dir
 from tests.support.cluster import Cluster
 from tests.support.guarded import GuardedGateway
+from tests.support.refusals import Ask, engine_of, gateway_of
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +33,20 @@ def calm() -> Iterator[Cluster]:
         Cluster(model_dir(), Path(directory)) as cluster,
     ):
         yield cluster
+
+
+@pytest.fixture(scope="module")
+def gateway(calm: Cluster) -> Iterator[Ask]:
+    """Asks the gateway of the calm cluster for what it must refuse."""
+    with gateway_of(calm) as ask:
+        yield ask
+
+
+@pytest.fixture(scope="module")
+def engine(calm: Cluster) -> Iterator[Ask]:
+    """Asks its engine, behind the gateway's back."""
+    with engine_of(calm) as ask:
+        yield ask
 
 
 @pytest.fixture(scope="session")

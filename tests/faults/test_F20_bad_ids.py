@@ -1,6 +1,5 @@
 """F-20: ids that are no tokens, prompts that are none: refused by the gateway and by the engine."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -8,23 +7,11 @@ import pytest
 from steeple_client import Client
 from steeple_rpc.errors import InvalidRequest
 from tests.support.cluster import Cluster
-from tests.support.refusals import Ask, engine_of, gateway_of
+from tests.support.refusals import Ask
 
 MINUS_ONE = (1 << 32) - 1
 """What -1 is on the wire of an unsigned field."""
 TOO_LARGE = [1 << 31, MINUS_ONE]
-
-
-@pytest.fixture(scope="module")
-def gateway(calm: Cluster) -> Iterator[Ask]:
-    with gateway_of(calm) as ask:
-        yield ask
-
-
-@pytest.fixture(scope="module")
-def engine(calm: Cluster) -> Iterator[Ask]:
-    with engine_of(calm) as ask:
-        yield ask
 
 
 @pytest.fixture(scope="module")

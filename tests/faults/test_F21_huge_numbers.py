@@ -2,7 +2,6 @@
 
 import time
 import tracemalloc
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from steeple_client import Client
 from steeple_rpc.errors import InvalidRequest, ServiceError, Unsupported
 from steeple_rpc.parameters import check_request
 from tests.support.cluster import Cluster
-from tests.support.refusals import Ask, engine_of, gateway_of
+from tests.support.refusals import Ask
 
 INT32_MAX = (1 << 31) - 1
 UINT32_MAX = (1 << 32) - 1
@@ -39,18 +38,6 @@ CASES: list[tuple[dict[str, Any], type[ServiceError], str]] = [
         "sampling.length_penalty.start_index",
     ),
 ]
-
-
-@pytest.fixture(scope="module")
-def gateway(calm: Cluster) -> Iterator[Ask]:
-    with gateway_of(calm) as ask:
-        yield ask
-
-
-@pytest.fixture(scope="module")
-def engine(calm: Cluster) -> Iterator[Ask]:
-    with engine_of(calm) as ask:
-        yield ask
 
 
 @pytest.mark.parametrize(("fields", "kind", "field"), CASES)

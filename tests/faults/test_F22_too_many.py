@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -15,7 +15,7 @@ from steeple_rpc.channel import open_sync_channel
 from steeple_rpc.errors import InvalidRequest
 from steeple_rpc.parameters import MAX_STOP_BYTES, MAX_STOPS, check_request
 from tests.support.cluster import Cluster
-from tests.support.refusals import Ask, engine_of, gateway_of
+from tests.support.refusals import Ask
 from tokenizer_svc.detokenize.stop_strings import StopMatcher
 
 MANY = 100_000
@@ -45,18 +45,6 @@ WORDS: list[tuple[dict[str, Any], str, str]] = [
     (biased(bad_words=["x" * (1 << 20)]), "sampling.bad_words[0]", "256"),
     (biased(bad_words=["x", ""]), "sampling.bad_words[1]", "1 to 256"),
 ]
-
-
-@pytest.fixture(scope="module")
-def gateway(calm: Cluster) -> Iterator[Ask]:
-    with gateway_of(calm) as ask:
-        yield ask
-
-
-@pytest.fixture(scope="module")
-def engine(calm: Cluster) -> Iterator[Ask]:
-    with engine_of(calm) as ask:
-        yield ask
 
 
 def names(case: object) -> str:

@@ -5,7 +5,6 @@ sampler turns into a token.
 """
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,10 +19,9 @@ from engine_svc.core.sampling.sampler import NO_TOKEN_LEFT, Sampler, SampleRow
 from engine_svc.validation import EngineLimits, to_spec
 from steeple.engine.v1 import generate_pb2
 from steeple_rpc.errors import FailedPrecondition, InvalidRequest, Unsupported
-from tests.support.cluster import Cluster
 from tests.support.engine_infos import engine_info
 from tests.support.fault_counts import count
-from tests.support.refusals import Ask, engine_of, gateway_of
+from tests.support.refusals import Ask
 
 VOCAB_SIZE = 12
 LIMITS = EngineLimits(
@@ -159,18 +157,6 @@ def test_many_of_the_messages_are_accepted() -> None:
 
     look()
     assert passed > 20
-
-
-@pytest.fixture(scope="module")
-def gateway(calm: Cluster) -> Iterator[Ask]:
-    with gateway_of(calm) as ask:
-        yield ask
-
-
-@pytest.fixture(scope="module")
-def engine(calm: Cluster) -> Iterator[Ask]:
-    with engine_of(calm) as ask:
-        yield ask
 
 
 FLOATS = [
