@@ -1,6 +1,5 @@
 """The engine's RPCs: check, submit, stream. Thin."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
@@ -17,7 +16,7 @@ from steeple.engine.v1 import (
     info_pb2,
     pool_pb2,
 )
-from steeple_rpc.context import Context, current_rpc
+from steeple_rpc.context import Context, time_left_s
 from steeple_rpc.errors import Unavailable, Unsupported
 from steeple_rpc.limits import check_count
 from steeple_rpc.tracing import current_trace
@@ -59,7 +58,7 @@ class EngineService(engine_service_pb2_grpc.EngineServiceServicer):
             default_max_tokens=self._served.default_max_tokens,
             info=self._info(),
         )
-        spec = to_spec(request, limits, timeout_s=_patience_s())
+        spec = to_spec(request, limits, timeout_s=time_left_s())
         outbox = self._front.submit(spec)
         phases = PhaseSpans(current_trace())
         try:
@@ -116,9 +115,3 @@ class EngineService(engine_service_pb2_grpc.EngineServiceServicer):
         if self._front.info is None:
             raise Unavailable("the engine is starting", reason="STARTING")
         return self._front.info
-
-
-def _patience_s() -> float | None:
-    """What is left of the caller's deadline; None = it waits for ever."""
-    deadline_s = current_rpc().deadline_s
-    return None if deadline_s is None else max(0.0, deadline_s - asyncio.get_running_loop().time())

@@ -5,13 +5,20 @@ from typing import Any
 
 from gateway.values import ChatPrompt, GenerationRequest, Prompt, TextPrompt, TokenPrompt
 from steeple_rpc.errors import InvalidRequest
-from steeple_rpc.limits import check_token_ids, check_token_keys
+from steeple_rpc.limits import (
+    UINT32_MAX,
+    Bounds,
+    check_number,
+    check_token_ids,
+    check_token_keys,
+)
 
 MAX_REQUEST_ID = 128
 MAX_MESSAGES = 1024
 MAX_PARTS = 64
 MAX_NAME = 64
 MAX_TEMPLATE_ARGS_BYTES = 16 << 10
+KEPT_TOKENS = Bounds(low=1, high=UINT32_MAX)
 _ID = re.compile(r"[A-Za-z0-9_.:-]+")
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
@@ -24,12 +31,8 @@ def check(request: GenerationRequest) -> GenerationRequest:
     """
     check_request_id(request.request_id)
     _check_prompt(request.prompt)
-    if request.truncate_prompt_tokens is not None and request.truncate_prompt_tokens < 1:
-        raise InvalidRequest(
-            "truncate_prompt_tokens must be at least 1; it is 0",
-            reason="OUT_OF_RANGE",
-            field="truncate_prompt_tokens",
-        )
+    if request.truncate_prompt_tokens is not None:
+        check_number("truncate_prompt_tokens", request.truncate_prompt_tokens, KEPT_TOKENS)
     return request
 
 

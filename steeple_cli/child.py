@@ -7,7 +7,8 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-USAGE_ERROR = 2
+from steeple_cli.exits import USAGE_ERROR
+
 FIRST_PAUSE_S = 0.5
 MAX_PAUSE_S = 30.0
 HEALTHY_AFTER_S = 10.0

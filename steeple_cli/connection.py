@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
+from steeple_cli.exits import FAILED, USAGE_ERROR
+from steeple_cli.option import option
 from steeple_client import ChannelTls, Client
 from steeple_client.sync import DEFAULT_TARGET
 from steeple_rpc.errors import ServiceError
@@ -18,17 +20,8 @@ from steeple_rpc.files import read_text
 from steeple_rpc.refused import SettingRefused
 from steeple_rpc.status import code_of
 
-FAILED = 1
-USAGE_ERROR = 2
 _MAX_TOKEN_FILE_BYTES = 4096
 _PANEL = "Connection"
-
-
-def _option(text: str, *names: str, envvar: str | None = None) -> typer.models.OptionInfo:
-    made: typer.models.OptionInfo = typer.Option(
-        *names, help=text, envvar=envvar, rich_help_panel=_PANEL
-    )
-    return made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,18 +29,21 @@ class Connection:
     """Where the gateway is, and how both sides prove who they are; one option per field."""
 
     target: Annotated[
-        str, _option("the gateway, HOST:PORT", "--target", envvar="STEEPLE_TARGET")
+        str, option("the gateway, HOST:PORT", _PANEL, "--target", envvar="STEEPLE_TARGET")
     ] = DEFAULT_TARGET
-    tls: Annotated[bool, _option("by TLS; public authorities vouch for it", "--tls")] = False
+    tls: Annotated[bool, option("by TLS; public authorities vouch for it", _PANEL, "--tls")] = False
     tls_ca: Annotated[
-        Path | None, _option("by TLS; this authority (PEM) vouches", envvar="STEEPLE_TLS_CA")
+        Path | None, option("by TLS; this authority (PEM) vouches", _PANEL, envvar="STEEPLE_TLS_CA")
     ] = None
-    tls_cert: Annotated[Path | None, _option("your certificate (PEM), for mutual TLS")] = None
-    tls_key: Annotated[Path | None, _option("its key (PEM)")] = None
+    tls_cert: Annotated[Path | None, option("your certificate (PEM), for mutual TLS", _PANEL)] = (
+        None
+    )
+    tls_key: Annotated[Path | None, option("its key (PEM)", _PANEL)] = None
     token: Annotated[
-        str | None, _option("your token; better not on a command line", envvar="STEEPLE_TOKEN")
+        str | None,
+        option("your token; better not on a command line", _PANEL, envvar="STEEPLE_TOKEN"),
     ] = None
-    token_file: Annotated[Path | None, _option("file with your token")] = None
+    token_file: Annotated[Path | None, option("file with your token", _PANEL)] = None
 
     def open(self) -> Client:
         """A client for it.
@@ -74,7 +70,7 @@ class Connection:
 def client_command(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command an option per field of its parameter `connection`."""
     signature = inspect.signature(command)
-    options = [
+    added = [
         inspect.Parameter(
             field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type
         )
@@ -84,10 +80,10 @@ def client_command(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(**given: Any) -> None:  # what typer parsed, of any type
-        connection = Connection(**{each.name: given.pop(each.name) for each in options})
+        connection = Connection(**{each.name: given.pop(each.name) for each in added})
         command(**given, connection=connection)
 
-    run.__dict__["__signature__"] = signature.replace(parameters=[*own, *options])
+    run.__dict__["__signature__"] = signature.replace(parameters=[*own, *added])
     return run
 
 

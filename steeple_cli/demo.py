@@ -9,6 +9,7 @@ import typer
 
 from steeple_cli.child import ChildRefused
 from steeple_cli.console import ServeConsole
+from steeple_cli.exits import FAILED
 from steeple_cli.model_path import find_model
 from steeple_cli.supervisor import ServePlan, Supervisor
 from steeple_client import AsyncClient, TextDelta, user
@@ -16,7 +17,6 @@ from steeple_rpc.errors import Cancelled, ServiceError
 
 QUESTION = "What is 2+2?"
 ANSWER = "4"
-FAILED = 1
 STARTUP_TIMEOUT_S = 300.0
 ANSWER_TIMEOUT_S = 60.0
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
+from steeple_cli.option import option
 from steeple_client import GenerateOptions, LengthPenalty
 
 _SAMPLING, _END = "Sampling", "End of the output"
@@ -21,70 +22,64 @@ Text = str | None
 Texts = list[str] | None
 
 
-def _option(text: str, group: str, *names: str, **kind: Any) -> typer.models.OptionInfo:
-    """An option of a group of the help; `kind` is typer's."""
-    made: typer.models.OptionInfo = typer.Option(*names, help=text, rich_help_panel=group, **kind)
-    return made
-
-
 def _whole(text: str, group: str, low: int) -> typer.models.OptionInfo:
-    return _option(text, group, min=low, metavar="<int>")
+    return option(text, group, min=low, metavar="<int>")
 
 
 # Annotated types are of no common type.
 _OPTIONS: Mapping[str, Any] = {
-    "temperature": Annotated[Number, _option("0 = greedy", _SAMPLING, min=0, metavar="<float>")],
+    "temperature": Annotated[Number, option("0 = greedy", _SAMPLING, min=0, metavar="<float>")],
     "top_k": Annotated[Whole, _whole("keep the k likeliest; 0 = all", _SAMPLING, 0)],
-    "top_p": Annotated[Number, _option("keep the likeliest up to this mass", _SAMPLING)],
-    "min_p": Annotated[Number, _option("drop what is below this share of the best", _SAMPLING)],
-    "typical_p": Annotated[Number, _option("keep the most typical up to this mass", _SAMPLING)],
+    "top_p": Annotated[Number, option("keep the likeliest up to this mass", _SAMPLING)],
+    "min_p": Annotated[Number, option("drop what is below this share of the best", _SAMPLING)],
+    "typical_p": Annotated[Number, option("keep the most typical up to this mass", _SAMPLING)],
     "seed": Annotated[Whole, _whole("the same seed gives the same answer", _SAMPLING, 0)],
     "repetition_penalty": Annotated[
-        Number, _option("above 1: fewer tokens of prompt and output", _SAMPLING)
+        Number, option("above 1: fewer tokens of prompt and output", _SAMPLING)
     ],
-    "presence_penalty": Annotated[Number, _option("off each token of the output", _SAMPLING)],
-    "frequency_penalty": Annotated[Number, _option("off a token, per occurrence", _SAMPLING)],
+    "presence_penalty": Annotated[Number, option("off each token of the output", _SAMPLING)],
+    "frequency_penalty": Annotated[Number, option("off a token, per occurrence", _SAMPLING)],
     "length_penalty": Annotated[
-        Text, _option("the end becomes likelier from a token on", _SAMPLING, metavar="START:FACTOR")
+        Text, option("the end becomes likelier from a token on", _SAMPLING, metavar="START:FACTOR")
     ],
     "logit_bias": Annotated[
-        Texts, _option("add to a token's logit; repeatable", _SAMPLING, metavar="ID:BIAS")
+        Texts, option("add to a token's logit; repeatable", _SAMPLING, metavar="ID:BIAS")
     ],
     "bad_words": Annotated[
-        Texts, _option("must not appear; repeatable", _SAMPLING, "--bad-word", metavar="TEXT")
+        Texts, option("must not appear; repeatable", _SAMPLING, "--bad-word", metavar="TEXT")
     ],
     "max_tokens": Annotated[Whole, _whole("most tokens to produce", _END, 1)],
     "min_tokens": Annotated[Whole, _whole("fewest tokens before an end", _END, 0)],
-    "stop": Annotated[Texts, _option("end where the text has this; repeatable", _END)],
+    "stop": Annotated[Texts, option("end where the text has this; repeatable", _END)],
     "stop_token_ids": Annotated[
-        list[int] | None, _option("end with this token; repeatable", _END, "--stop-token-id")
+        list[int] | None, option("end with this token; repeatable", _END, "--stop-token-id")
     ],
     "ignore_eos": Annotated[
-        Flag, _option("go on past the model's end", _END, "--ignore-eos", show_default=False)
+        Flag, option("go on past the model's end", _END, "--ignore-eos", show_default=False)
     ],
     "include_stop_in_output": Annotated[
-        Flag, _option("leave what ended it in the text", _END, "--keep-stop", show_default=False)
+        Flag, option("leave what ended it in the text", _END, "--keep-stop", show_default=False)
     ],
     "time_limit_ms": Annotated[Whole, _whole("milliseconds after which it ends as it is", _END, 1)],
     "skip_special_tokens": Annotated[
-        Flag, _option("show special tokens", _REQUEST, "--special-tokens", show_default=False)
+        Flag, option("show special tokens", _REQUEST, "--special-tokens", show_default=False)
     ],
     "token_details": Annotated[
-        Flag, _option("tell each token (--json)", _REQUEST, "--token-details", show_default=False)
+        Flag, option("tell each token (--json)", _REQUEST, "--token-details", show_default=False)
     ],
     "logprobs": Annotated[Whole, _whole("odds of each token and of so many best", _REQUEST, 0)],
     "logprob_token_ids": Annotated[
-        list[int] | None, _option("odds of this token; repeatable", _REQUEST, "--logprob-token-id")
+        list[int] | None, option("odds of this token; repeatable", _REQUEST, "--logprob-token-id")
     ],
-    "model": Annotated[Text, _option("served model, where there are several", _REQUEST)],
-    "priority": Annotated[Whole, _option("lower goes first; default: 0", _REQUEST)],
-    "cache_salt": Annotated[Text, _option("share cached prefixes only within it", _REQUEST)],
+    "model": Annotated[Text, option("served model, where there are several", _REQUEST)],
+    "priority": Annotated[Whole, option("lower goes first; default: 0", _REQUEST)],
+    "cache_salt": Annotated[Text, option("share cached prefixes only within it", _REQUEST)],
     "timeout_s": Annotated[
-        Number, _option("seconds before the call is given up", _REQUEST, "--timeout")
+        Number, option("seconds before the call is given up", _REQUEST, "--timeout")
     ],
 }
 Json = Annotated[
-    bool, _option("print every event as a JSON line", _REQUEST, "--json", show_default=False)
+    bool, option("print every event as a JSON line", _REQUEST, "--json", show_default=False)
 ]
 
 
@@ -130,11 +125,11 @@ def _logit_bias(texts: Any) -> dict[int, float]:
     return dict(_pair("--logit-bias", text) for text in texts)
 
 
-def _pair(option: str, text: str) -> tuple[int, float]:
+def _pair(name: str, text: str) -> tuple[int, float]:
     first, _, second = text.partition(":")
     try:
         return int(first), float(second)
     except ValueError:
         raise typer.BadParameter(
-            f"{text!r} is not a whole number, a colon and a number", param_hint=option
+            f"{text!r} is not a whole number, a colon and a number", param_hint=name
         ) from None

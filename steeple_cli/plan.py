@@ -10,7 +10,7 @@ import typer
 
 from steeple_cli import plan_options as given
 from steeple_cli import serve_options as served
-from steeple_cli.child import USAGE_ERROR
+from steeple_cli.exits import USAGE_ERROR
 from steeple_cli.planning.compare import Comparison, Outcome, compare
 from steeple_cli.planning.counts import checked_count
 from steeple_cli.planning.errors import PlanRefused

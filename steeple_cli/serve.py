@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import typer
 
 from steeple_cli import serve_options as given
-from steeple_cli.child import USAGE_ERROR, ChildRefused
+from steeple_cli.child import ChildRefused
 from steeple_cli.console import ServeConsole
+from steeple_cli.exits import USAGE_ERROR
 from steeple_cli.model_path import ModelNotFound, find_model, name_of
 from steeple_cli.supervisor import ServePlan, Supervisor
 from steeple_rpc.errors import ServiceError

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from steeple_cli.exits import USAGE_ERROR
 from steeple_rpc.auth.token_file import read_table
 from steeple_rpc.auth.token_table import (
     TokenRecord,
@@ -22,7 +23,6 @@ from steeple_rpc.auth.token_table import (
 from steeple_rpc.principal import MAX_NAME, Principal, is_name
 from steeple_rpc.refused import SettingRefused
 
-USAGE_ERROR = 2
 OWNER_ONLY = 0o600
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _DURATION = re.compile(r"([1-9]\d{0,6})([mhd])")

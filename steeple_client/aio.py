@@ -113,6 +113,20 @@ class AsyncClient:
             self._inference.ChatStream, request, options.get("timeout_s"), self._metadata
         )
 
+    async def models(self) -> list[Model]:
+        """Every model that is served now, by name."""
+        found: list[Model] = []
+        token = ""
+        while True:
+            request = model_service_pb2.ListModelsRequest(page_token=token)
+            page = await _told(
+                self._models.ListModels(request, timeout=CALL_TIMEOUT_S, metadata=self._metadata)
+            )
+            found += [convert.to_model(model) for model in page.models]
+            token = page.next_page_token
+            if not token:
+                return found
+
     async def model(self, name: str = "") -> Model:
         """One model; without a name the only one."""
         request = model_service_pb2.GetModelRequest(name=name)

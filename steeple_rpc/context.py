@@ -41,6 +41,15 @@ def current_rpc() -> RpcContext:
     return _current.get()
 
 
+def time_left_s() -> float | None:
+    """What is left of the patience of the caller whose RPC the running task handles, in seconds.
+
+    None = it waits for ever; 0 = its deadline is over.
+    """
+    deadline_s = current_rpc().deadline_s
+    return None if deadline_s is None else max(0.0, deadline_s - asyncio.get_running_loop().time())
+
+
 def enter_rpc(context: RpcContext) -> None:
     """Make `context` the current one of the running task. Only interceptors call this."""
     _current.set(context)

@@ -5,10 +5,10 @@ from gateway.catalog import Catalog, EngineState
 from steeple.common.v1 import sampling_pb2
 from steeple.inference.v1 import model_service_pb2, model_service_pb2_grpc
 from steeple_rpc.context import Context
-from steeple_rpc.errors import InvalidRequest
+from steeple_rpc.limits import Bounds, check_number
 
 DEFAULT_PAGE = 100
-MAX_PAGE = 1000
+PAGE_SIZE = Bounds(low=1, high=1000)
 
 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):
@@ -23,10 +23,7 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         """Every model that can be served now, by name."""
         catalog = self._backends.catalog()
         size = request.page_size if request.HasField("page_size") else DEFAULT_PAGE
-        if not 1 <= size <= MAX_PAGE:
-            raise InvalidRequest(
-                f"page_size must be 1 to {MAX_PAGE}; it is {size}", field="page_size"
-            )
+        check_number("page_size", size, PAGE_SIZE)
         names = [n for n in catalog.models if catalog.is_served(n) and n > request.page_token]
         page = names[:size]
         return model_service_pb2.ListModelsResponse(

@@ -1,6 +1,5 @@
 """TokenizationService: what a model's tokenizer makes of texts. Errors are per item."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -12,7 +11,7 @@ from gateway.values import ChatPrompt, EncodedPrompt
 from steeple.common.v1 import tokens_pb2
 from steeple.inference.v1 import tokenization_service_pb2, tokenization_service_pb2_grpc
 from steeple_rpc import status
-from steeple_rpc.context import Context, current_rpc
+from steeple_rpc.context import Context, time_left_s
 from steeple_rpc.errors import (
     DeadlineExpired,
     InvalidRequest,
@@ -54,7 +53,7 @@ class TokenizationService(tokenization_service_pb2_grpc.TokenizationServiceServi
             model,
             [item.ids for item in request.inputs],
             skip_special_tokens=skips,
-            timeout_s=_left_s(),
+            timeout_s=time_left_s(),
         )
         results = [_detokenize_result(outcome) for outcome in outcomes]
         return tokenization_service_pb2.DetokenizeResponse(model=model, results=results)
@@ -76,12 +75,12 @@ class TokenizationService(tokenization_service_pb2_grpc.TokenizationServiceServi
         self, model: str, texts: Sequence[tokenization_service_pb2.TokenizeInput]
     ) -> list[Outcome]:
         inputs = [EncodeInput(text=t.text, add_special_tokens=_specials(t)) for t in texts]
-        return await self._backends.tokenizer.encode_each(model, inputs, timeout_s=_left_s())
+        return await self._backends.tokenizer.encode_each(model, inputs, timeout_s=time_left_s())
 
     async def _rendered(self, model: str, item: tokenization_service_pb2.TokenizeInput) -> Outcome:
         try:
             return await self._backends.tokenizer.render_chat(
-                model, _chat(item), max_tokens=None, timeout_s=_left_s()
+                model, _chat(item), max_tokens=None, timeout_s=time_left_s()
             )
         except (Unavailable, DeadlineExpired):
             # No fault of this item: the others would only repeat it.
@@ -98,14 +97,6 @@ def _chat(item: tokenization_service_pb2.TokenizeInput) -> ChatPrompt:
     chat = ChatPrompt(messages=convert.from_messages(item.chat.messages))
     check_chat(chat)
     return chat
-
-
-def _left_s() -> float | None:
-    """What is left of the caller's patience; None = endless."""
-    deadline_s = current_rpc().deadline_s
-    if deadline_s is None:
-        return None
-    return max(0.0, deadline_s - asyncio.get_running_loop().time())
 
 
 def _tokenize_result(outcome: Outcome) -> tokenization_service_pb2.TokenizeResult:

@@ -1,9 +1,11 @@
 """What `steeple serve` passes on to the engine is what the engine takes."""
 
 import inspect
+from fnmatch import fnmatch
 
 import pytest
 
+from engine_svc.policy_options import READ_BY
 from engine_svc.settings import EngineSettings
 from steeple_cli.serve import _arguments, serve
 from steeple_rpc.settings import load_settings
@@ -35,8 +37,20 @@ def test_nothing_given_is_nothing_passed_on() -> None:
     assert _arguments(scheduler=None, interleave=None) == []
 
 
-@pytest.mark.parametrize("name", ["warmup_shapes", "join", "max_batch_tkv", "min_decode_rows"])
+@pytest.mark.parametrize("name", READ_BY)
 def test_every_option_of_a_policy_can_be_given_to_serve(name: str) -> None:
     """By the engine's own name."""
     assert name in inspect.signature(serve).parameters
     assert name in EngineSettings.model_fields
+
+
+@pytest.mark.parametrize("name", READ_BY)
+def test_the_help_of_such_an_option_names_the_policies_that_read_it(name: str) -> None:
+    """Those in the group of the policies; one that names another policy would be refused there."""
+    option = inspect.signature(serve).parameters[name].annotation.__metadata__[0]
+    if option.rich_help_panel != "Batching policy":
+        return
+    named = option.help.partition(":")[0].split(", ")
+    policies = {policy for readers in READ_BY.values() for policy in readers}
+    told = {policy for policy in policies if any(fnmatch(policy, each) for each in named)}
+    assert told == set(READ_BY[name])

@@ -1,6 +1,7 @@
 """Both clients against a scripted gateway: the same calls, the same values, the same errors."""
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any, Protocol
@@ -82,6 +83,8 @@ class Calls(Protocol):
 
     async def chat_stream(self, messages: Sequence[Message], **options: Any) -> list[Event]: ...
 
+    async def models(self) -> list[Model]: ...
+
     async def model(self, name: str = "") -> Model: ...
 
     async def wait_until_ready(self, timeout_s: float) -> None: ...
@@ -107,6 +110,9 @@ class Threaded:
     async def chat_stream(self, messages: Sequence[Message], **options: Any) -> list[Event]:
         return await asyncio.to_thread(lambda: list(self._client.chat_stream(messages, **options)))
 
+    async def models(self) -> list[Model]:
+        return await asyncio.to_thread(self._client.models)
+
     async def model(self, name: str = "") -> Model:
         return await asyncio.to_thread(self._client.model, name)
 
@@ -122,6 +128,7 @@ class Asynchronous:
         # Their keywords are named one by one; here they are any.
         self.generate: Any = client.generate
         self.chat: Any = client.chat
+        self.models = client.models
         self.model = client.model
         self.wait_until_ready = client.wait_until_ready
 
@@ -395,12 +402,26 @@ async def test_a_model_tells_its_room_over_all_engines(
 
 
 async def test_all_models_are_listed_however_many_pages(
-    served: Serving, models: ScriptedModels
+    calls: Calls, models: ScriptedModels
 ) -> None:
     models.models, models.page = [model(name) for name in "abcde"], 2
-    with Client(served.address) as client:
-        found = await asyncio.to_thread(client.models)
-    assert [each.name for each in found] == list("abcde")
+    assert [each.name for each in await calls.models()] == list("abcde")
+
+
+def test_both_clients_can_do_the_same() -> None:
+    """By the same names, with the same parameters."""
+    sync, awaited = _public(Client), _public(AsyncClient)
+    assert sync.keys() == awaited.keys()
+    for name, parameters in sync.items():
+        assert parameters == awaited[name], name
+
+
+def _public(client: type) -> dict[str, list[str]]:
+    return {
+        name: list(inspect.signature(method).parameters)
+        for name, method in vars(client).items()
+        if not name.startswith("_")
+    }
 
 
 async def test_a_client_that_waits_returns_once_the_gateway_serves(
