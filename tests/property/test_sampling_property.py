@@ -95,11 +95,15 @@ EXTREME = SampleSpec(
     history=[1, *range(VOCAB_SIZE)] * 20,
     logprobs=LogprobsParams(num_top=20),
 )
+# Two equals, and tokens so faint that half of their weight is no number above 0.
+FAINT = np.array([0.0, 0.0, -744.6, -745.0] * 6, dtype=np.float32)
+TYPICAL = SampleSpec(sampling=SamplingParams(typical_p=0.9), output_index=0)
 BOTH_ENDS = np.array([LARGEST, -LARGEST, TINY, 0.0] * 6, dtype=np.float32)
 
 
 @given(logits=LOGITS, spec=specs())
 @example(logits=BOTH_ENDS, spec=EXTREME)
+@example(logits=FAINT, spec=TYPICAL)
 @example(
     logits=BOTH_ENDS,
     spec=replace(EXTREME, sampling=replace(EXTREME.sampling, temperature=100.0, top_p=1.0)),

@@ -19,8 +19,10 @@ def typical_mask(weights: Doubles, typical_p: float) -> Bools:
         weights: [num_tokens] proportional to probabilities; tokens that weigh 0 are not marked.
         typical_p: above 0, below 1.
     """
-    possible = np.flatnonzero(weights > 0.0)
-    shares = weights[possible] / weights.sum()
+    shares = weights / weights.sum()
+    # The least of weights has no share: divided, it is too small for a number above 0.
+    possible = np.flatnonzero(shares > 0.0)
+    shares = shares[possible]
     surprises = -np.log(shares)
     distances = np.abs(surprises - (shares * surprises).sum())
     ranked = _nearest(distances, shares, typical_p)
