@@ -39,16 +39,16 @@ class SocketPipe:
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
+        # Not select(): the socket has the number that it has in the front, which may be a high one.
+        self._poll = select.poll()
+        self._poll.register(connection, select.POLLIN)
         self._buffer = bytearray()
 
     def receive(self, *, wait: bool) -> list[Command]:
         """All commands that have arrived; with `wait`, at least one."""
         commands = self._take_frames()
         while self._readable(wait=wait and not commands):
-            data = self._socket.recv(_CHUNK)
-            if not data:
-                raise PeerGone
-            self._buffer += data
+            self._buffer += self._received()
             commands += self._take_frames()
         return commands
 
@@ -61,8 +61,17 @@ class SocketPipe:
             raise PeerGone from error
 
     def _readable(self, *, wait: bool) -> bool:
-        ready, _, _ = select.select([self._socket], [], [], None if wait else 0)
-        return bool(ready)
+        return bool(self._poll.poll(None if wait else 0))
+
+    def _received(self) -> bytes:
+        try:
+            data = self._socket.recv(_CHUNK)
+        except OSError as error:
+            # A front that ends with something unread resets the connection.
+            raise PeerGone from error
+        if not data:
+            raise PeerGone
+        return data
 
     def _take_frames(self) -> list[Command]:
         commands: list[Command] = []

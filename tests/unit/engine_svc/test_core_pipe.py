@@ -1,5 +1,7 @@
 """Messages over a real socket: whole frames, however the bytes are cut; the end is noticed."""
 
+import os
+import resource
 import socket
 from collections.abc import Iterator
 
@@ -71,6 +73,31 @@ def test_a_front_that_is_gone_is_noticed(ends: tuple[SocketPipe, socket.socket])
         pipe.receive(wait=True)
     with pytest.raises(PeerGone):
         pipe.send([Loading(stage="weights", done=1, total=2)])
+
+
+def test_a_front_that_ends_with_something_unread_is_gone(
+    ends: tuple[SocketPipe, socket.socket],
+) -> None:
+    """The kernel then resets the connection, which is no fault of the core."""
+    pipe, front = ends
+    pipe.send([Loading(stage="weights", done=1, total=2)])
+    front.close()
+    with pytest.raises(PeerGone):
+        pipe.receive(wait=True)
+
+
+def test_a_socket_may_have_any_number() -> None:
+    """The core inherits the number that its socket has in a front with many connections."""
+    number = 1 << 11
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] <= number:
+        pytest.skip("this process may not open so many files")
+    core, front = socket.socketpair()
+    with core, front:
+        os.dup2(core.fileno(), number)
+        with socket.socket(fileno=number) as high:
+            assert SocketPipe(high).receive(wait=False) == []
+            front.sendall(frame(encode(COMMANDS)))
+            assert SocketPipe(high).receive(wait=True) == COMMANDS
 
 
 def test_what_is_no_message_is_refused() -> None:
