@@ -27,6 +27,9 @@ class EngineCore(Protocol):
         Args:
             config: what it serves.
             environment: added to the environment of a core that is a process.
+
+        Raises:
+            CoreLost: it cannot be brought to life now.
         """
 
     def send(self, command: Command) -> None:

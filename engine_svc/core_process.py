@@ -35,19 +35,15 @@ class CoreProcess:
         self._gathered: list[Command] = []
 
     async def start(self, config: CoreConfig, environment: Mapping[str, str]) -> None:
-        """Start the child and hand it its configuration."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "engine_svc.core",
-                str(theirs.fileno()),
-                pass_fds=(theirs.fileno(),),
-                env={**os.environ, **environment},
-                stdin=asyncio.subprocess.DEVNULL,
-            )
-        self._reader, self._writer = await asyncio.open_connection(sock=ours, limit=STREAM_LIMIT)
+        """Start the child and hand it its configuration.
+
+        Raises:
+            CoreLost: this machine has no process, memory or file left for it.
+        """
+        try:
+            await self._spawn(environment)
+        except OSError as error:
+            raise CoreLost(f"it cannot be started: {error.strerror}") from error
         self.send(Start(config=config))
 
     def send(self, command: Command) -> None:
@@ -96,6 +92,24 @@ class CoreProcess:
         self._writer.close()
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
+
+    async def _spawn(self, environment: Mapping[str, str]) -> None:
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                self._process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-m",
+                    "engine_svc.core",
+                    str(theirs.fileno()),
+                    pass_fds=(theirs.fileno(),),
+                    env={**os.environ, **environment},
+                    stdin=asyncio.subprocess.DEVNULL,
+                )
+        except BaseException:
+            ours.close()
+            raise
+        self._reader, self._writer = await asyncio.open_connection(sock=ours, limit=STREAM_LIMIT)
 
     def _flush(self) -> None:
         commands, self._gathered = self._gathered, []

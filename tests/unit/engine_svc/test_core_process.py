@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from engine_svc.core.messages import Loading, encode
+from engine_svc.core.messages import CoreConfig, Loading, encode
 from engine_svc.core.pipe import HEADER
 from engine_svc.core_link import CoreLost
 from engine_svc.core_process import MAX_FRAME_BYTES, CoreProcess
@@ -45,3 +45,11 @@ async def test_a_message_of_absurd_size_is_not_waited_for() -> None:
     core = told(HEADER.pack(MAX_FRAME_BYTES + 1))
     with pytest.raises(CoreLost, match="announced"):
         await anext(core.events())
+
+
+async def test_a_core_that_cannot_be_started_is_lost() -> None:
+    """As where no process, memory or file is left; here the environment is more than fits."""
+    with pytest.raises(CoreLost, match="cannot be started"):
+        await CoreProcess().start(
+            CoreConfig(model_dir="", runner="fake"), {"TOO_LONG": "x" * (1 << 20)}
+        )
