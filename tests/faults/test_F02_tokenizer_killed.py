@@ -17,11 +17,14 @@ from steeple_rpc.errors import Unavailable
 from tests.support.cluster import Cluster, load_of
 from tests.support.fault_counts import count
 from tests.support.guarantees import Expected, Promise, violations
+from tests.support.resumed import MAX_TOKENS as MAX_TOKENS_OF_KINDS
+from tests.support.resumed import all_kinds, read_all
 from tests.support.traffic import callers, canary, echo
 from tests.support.waiting import eventually
 
 SLOW = ("--runner=fake", "--fake-step-ms=10", "--max-num-seqs=128", "--max-num-waiting=512")
 MAX_TOKENS = 200
+PROMPT = "tell me more about it"
 
 
 async def _killed_under_load(
@@ -58,6 +61,29 @@ async def test_streams_go_on_where_their_text_was_cut(demo_dir: Path, sockets: P
         assert all(history.end is End.DONE for history in histories)
         assert "detokenize_stream_lost" in cluster.gateway.names()
         await asyncio.to_thread(cluster.wait_until_idle)
+
+
+async def test_token_details_go_on_where_their_text_was_cut(demo_dir: Path, sockets: Path) -> None:
+    """Every kind of request: each token with its own odds and its candidates' texts, once."""
+    sampled = (*SLOW, "--fake-reply=sampled")
+    with Cluster(demo_dir, sockets, engine=sampled) as cluster:
+        kinds = await all_kinds(cluster.target, PROMPT)
+        whole = await read_all(cluster.target, PROMPT, kinds, cache_salt="whole")
+        has_begun = asyncio.Event()
+
+        def note(num_tokens: int) -> None:
+            if num_tokens >= MAX_TOKENS_OF_KINDS // 4:
+                has_begun.set()
+
+        asked = read_all(cluster.target, PROMPT, kinds, note, cache_salt="cut")
+        reading = asyncio.create_task(asked)
+        await has_begun.wait()
+        await asyncio.to_thread(cluster.replace_tokenizer)
+        cut = await reading
+        assert "detokenize_stream_lost" in cluster.gateway.names()
+    assert any(token.top for token in whole["logprobs"].tokens)
+    for kind, answer in whole.items():
+        assert cut[kind].told() == answer.told(), kind
 
 
 async def test_without_a_service_in_time_streams_end_and_free_their_blocks(

@@ -7,11 +7,13 @@ it held after the warm-up, and every block of the engines must be free or cached
 
 import argparse
 import asyncio
+import math
 import random
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -20,7 +22,7 @@ from steeple_cli.load.history import History, LoadRequest
 from steeple_cli.load.loops import closed_loop, while_time
 from steeple_demo import model_dir
 from tests.soak.books import Book, book_of, differences
-from tests.soak.faults import FAULTS
+from tests.soak.faults import FAULTS, TOKENIZER_KILLED
 from tests.soak.mix import EXPECTED_FAILURES, TIMEOUT_S, kind_of, mixed
 from tests.support.cluster import Cluster
 from tests.support.guarantees import Promise, violations
@@ -35,6 +37,8 @@ NUM_CALLERS = 24
 FAULT_EVERY_S = 20.0
 WARM_UP_S = 15.0
 ALLOWED = frozenset({"QUEUE_FULL"})
+WITHOUT_TOKENIZER = frozenset({"TOKENIZER_NOT_READY"})
+"""There is one tokenizer service: who comes while it is started again is refused at once."""
 
 
 class Soak:
@@ -51,6 +55,8 @@ class Soak:
         self._requests = mixed(seed)
         self.happened: Counter[str] = Counter()
         self.histories: list[History] = []
+        self.outages: list[tuple[float, float]] = []
+        """When the tokenizer service was away, on the callers' clock."""
         self.before: Book | None = None
 
     async def run(self, seconds: float) -> None:
@@ -79,20 +85,41 @@ class Soak:
             name = self._draw.choice(sorted(FAULTS))
             self.happened[name] += 1
             print(f"{time.strftime('%H:%M:%S')} {name}", flush=True)
-            await asyncio.shield(asyncio.to_thread(FAULTS[name], self._cluster, self._draw))
+            await asyncio.shield(self._fault(name))
+
+    async def _fault(self, name: str) -> None:
+        clock = asyncio.get_running_loop().time
+        begin_s = clock()
+        if name == TOKENIZER_KILLED:
+            self.outages.append((begin_s, math.inf))
+        await asyncio.to_thread(FAULTS[name], self._cluster, self._draw)
+        if name == TOKENIZER_KILLED:
+            await asyncio.to_thread(self._cluster.wait_until_ready)
+            self.outages[-1] = (begin_s, clock())
 
 
-def broken_promises(histories: Sequence[History]) -> list[str]:
-    """What any stream did that it must not; each kind may fail as it must."""
+def broken_promises(
+    histories: Sequence[History], outages: Sequence[tuple[float, float]]
+) -> list[str]:
+    """What any stream did that it must not; each kind may fail as it must.
+
+    Args:
+        histories: all of them.
+        outages: when requests were refused for want of the tokenizer service.
+    """
     told = []
-    kinds = sorted({kind_of(history.request) for history in histories})
-    for kind in kinds:
+    groups: dict[tuple[str, bool], list[History]] = {}
+    for history in histories:
+        is_out = any(begin <= history.sent_s <= end for begin, end in outages)
+        groups.setdefault((kind_of(history.request), is_out), []).append(history)
+    for (kind, is_out), some in sorted(groups.items(), key=itemgetter(0)):
+        allowed = ALLOWED | EXPECTED_FAILURES.get(kind, frozenset())
         promise = Promise(
-            allowed=ALLOWED | EXPECTED_FAILURES.get(kind, frozenset()),
+            allowed=allowed | WITHOUT_TOKENIZER if is_out else allowed,
             max_s=TIMEOUT_S + 2,
             canary=_canary,
         )
-        told += violations([h for h in histories if kind_of(h.request) == kind], promise)
+        told += violations(some, promise)
     return told
 
 
@@ -113,7 +140,7 @@ async def soak(minutes: float, seed: int) -> int:
         await asyncio.sleep(2)
         after = book_of(cluster)
     assert run.before is not None
-    broken = broken_promises(run.histories)
+    broken = broken_promises(run.histories, run.outages)
     lost = differences(run.before, after)
     told = figures(run.histories)
     print(f"{len(run.histories)} requests, {dict(run.happened)}")

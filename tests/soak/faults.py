@@ -13,6 +13,7 @@ from tests.support.deployment import Service
 Fault = Callable[[Cluster, random.Random], None]
 STUCK_S = 10.0
 WORKER = "tokenizer_svc.chat.template_worker"
+TOKENIZER_KILLED = "tokenizer killed"
 
 
 def _any_engine(cluster: Cluster, draw: random.Random) -> int:
@@ -69,6 +70,6 @@ FAULTS: Mapping[str, Fault] = {
     "engine told to stop": _engine_told_to_stop,
     "core killed": _core_killed,
     "core stopped": _core_stopped,
-    "tokenizer killed": _tokenizer_killed,
+    TOKENIZER_KILLED: _tokenizer_killed,
     "template workers killed": _template_workers_killed,
 }
