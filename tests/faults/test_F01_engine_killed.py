@@ -19,7 +19,7 @@ from steeple_client import AsyncClient
 from tests.support.cluster import Cluster, load_of
 from tests.support.fault_counts import count
 from tests.support.guarantees import Expected, Promise, violations
-from tests.support.traffic import callers, canary, echoes
+from tests.support.traffic import callers, echoes
 from tests.support.waiting import eventually
 
 SLOW = ("--runner=fake", "--fake-step-ms=10", "--max-num-seqs=128", "--max-num-waiting=512")
@@ -64,7 +64,7 @@ def _num_running(cluster: Cluster) -> int:
 def _assert_whole(
     histories: Sequence[History], expected: Callable[[LoadRequest], Expected], *allowed: str
 ) -> None:
-    promise = Promise(allowed=frozenset(allowed), max_s=60, expected=expected, canary=canary)
+    promise = Promise(allowed=frozenset(allowed), max_s=60, expected=expected, has_canaries=True)
     broken = violations(histories, promise)
     assert not broken, "\n".join(broken[:10])
 

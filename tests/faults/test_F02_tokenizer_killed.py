@@ -16,10 +16,10 @@ from steeple_client import AsyncClient
 from steeple_rpc.errors import Unavailable
 from tests.support.cluster import Cluster, load_of
 from tests.support.fault_counts import count
-from tests.support.guarantees import Expected, Promise, violations
+from tests.support.guarantees import Expected, Promise, canary, violations
 from tests.support.resumed import MAX_TOKENS as MAX_TOKENS_OF_KINDS
 from tests.support.resumed import all_kinds, read_all
-from tests.support.traffic import callers, canary, echo
+from tests.support.traffic import callers, echo
 from tests.support.waiting import eventually
 
 SLOW = ("--runner=fake", "--fake-step-ms=10", "--max-num-seqs=128", "--max-num-waiting=512")
@@ -55,7 +55,7 @@ async def test_streams_go_on_where_their_text_was_cut(demo_dir: Path, sockets: P
             return Expected(text=sample.text.replace("c000000", request.name))
 
         histories = await _killed_under_load(cluster, is_replaced=True, num_streams=count(16, 100))
-        promise = Promise(max_s=60, expected=expected, canary=canary)
+        promise = Promise(max_s=60, expected=expected, has_canaries=True)
         broken = violations(histories, promise)
         assert not broken, "\n".join(broken[:10])
         assert all(history.end is End.DONE for history in histories)
@@ -91,7 +91,7 @@ async def test_without_a_service_in_time_streams_end_and_free_their_blocks(
 ) -> None:
     with Cluster(demo_dir, sockets, engine=SLOW, gateway=["--takeover-timeout-s=0.3"]) as cluster:
         histories = await _killed_under_load(cluster, is_replaced=False, num_streams=count(8, 100))
-        promise = Promise(allowed=frozenset({"TOKENIZER_LOST"}), max_s=60, canary=canary)
+        promise = Promise(allowed=frozenset({"TOKENIZER_LOST"}), max_s=60, has_canaries=True)
         broken = violations(histories, promise)
         assert not broken, "\n".join(broken[:10])
         assert all(history.end is End.FAILED for history in histories)

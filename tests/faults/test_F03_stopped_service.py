@@ -13,8 +13,8 @@ from steeple_cli.load.loops import closed_loop
 from steeple_client import AsyncClient
 from tests.support.cluster import Cluster, load_of
 from tests.support.fault_counts import count
-from tests.support.guarantees import Expected, Promise, violations
-from tests.support.traffic import callers, canary, echo
+from tests.support.guarantees import Expected, Promise, canary, violations
+from tests.support.traffic import callers, echo
 from tests.support.waiting import eventually
 
 SLOW = ("--runner=fake", "--fake-step-ms=10", "--max-num-seqs=128", "--max-num-waiting=512")
@@ -45,7 +45,7 @@ async def _stopped_under_load(
 
 
 def _assert_whole(histories: list[History], expected: Callable[[LoadRequest], Expected]) -> None:
-    broken = violations(histories, Promise(max_s=60, expected=expected, canary=canary))
+    broken = violations(histories, Promise(max_s=60, expected=expected, has_canaries=True))
     assert not broken, "\n".join(broken[:10])
     assert all(history.end is End.DONE for history in histories)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from steeple_cli.load.figures import figures
-from steeple_cli.load.history import History, LoadRequest
+from steeple_cli.load.history import History
 from steeple_cli.load.loops import closed_loop, while_time
 from steeple_demo import model_dir
 from tests.soak.books import Book, book_of, differences
@@ -26,7 +26,7 @@ from tests.soak.faults import FAULTS, TOKENIZER_KILLED
 from tests.soak.mix import EXPECTED_FAILURES, TIMEOUT_S, kind_of, mixed
 from tests.support.cluster import Cluster
 from tests.support.guarantees import Promise, violations
-from tests.support.traffic import callers, canary
+from tests.support.traffic import callers
 
 ENGINE = (
     *("--runner=fake", "--fake-step-ms=5", "--max-num-seqs=16", "--max-num-batched-tokens=64"),
@@ -117,14 +117,10 @@ def broken_promises(
         promise = Promise(
             allowed=allowed | WITHOUT_TOKENIZER if is_out else allowed,
             max_s=TIMEOUT_S + 2,
-            canary=_canary,
+            has_canaries=True,
         )
         told += violations(some, promise)
     return told
-
-
-def _canary(request: LoadRequest) -> str:
-    return canary(request)
 
 
 async def soak(minutes: float, seed: int) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 from steeple_cli.load.history import LoadRequest
 from steeple_client import GenerateOptions, Message
-from tests.support.traffic import canary
+from tests.support.guarantees import canary
 
 TIMEOUT_S = 120.0
 Make = Callable[[str, random.Random], LoadRequest]

@@ -5,6 +5,7 @@ sentences that begin with the request's name.
 """
 
 import itertools
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,9 @@ class Expected:
     num_prompt_tokens: int | None = None
 
 
+_CANARY = re.compile("<([^<>]+)>")
+
+
 def _nothing_known(_: LoadRequest) -> Expected:
     return Expected()
 
@@ -33,33 +37,37 @@ class Promise:
         allowed: reasons with which a request may fail.
         max_s: longest that a stream may take to end, whatever happens.
         expected: the whole answer to a request, where it is known.
-        canary: text that belongs to one request alone and may show in no other; None = none.
+        has_canaries: each prompt holds its request's `canary`, which no other answer may show.
     """
 
     allowed: frozenset[str] = frozenset()
     max_s: float = float("inf")
     expected: Callable[[LoadRequest], Expected] = _nothing_known
-    canary: Callable[[LoadRequest], str | None] = lambda _: None
+    has_canaries: bool = False
+
+
+def canary(request: LoadRequest) -> str:
+    """Text that belongs to one request alone."""
+    return f"<{request.name}>"
 
 
 def violations(histories: Sequence[History], promise: Promise) -> list[str]:
     """Everything that broke a promise; empty = all was kept."""
-    canaries = {h.request.name: promise.canary(h.request) for h in histories}
+    names = {history.request.name for history in histories} if promise.has_canaries else set()
     return [
         f"{history.request.name}: {told}"
         for history in histories
-        for told in _of_one(history, promise, canaries)
+        for told in (*_of_one(history, promise), *_isolated(history, names))
     ]
 
 
-def _of_one(history: History, promise: Promise, canaries: dict[str, str | None]) -> Iterator[str]:
+def _of_one(history: History, promise: Promise) -> Iterator[str]:
     yield from _ordered(history)
     yield from _terminated(history, promise)
     yield from _bounded(history)
     yield from _complete(history, promise.expected(history.request))
     if history.end is End.DONE:
         yield from _accounted(history, promise.expected(history.request))
-    yield from _isolated(history, canaries)
 
 
 def _ordered(history: History) -> Iterator[str]:
@@ -146,7 +154,7 @@ def _accounted(history: History, expected: Expected) -> Iterator[str]:
             yield f"MAX_TOKENS at {history.num_tokens} of {limit} tokens"
 
 
-def _isolated(history: History, canaries: dict[str, str | None]) -> Iterator[str]:
-    for name, canary in canaries.items():
-        if canary is not None and name != history.request.name and canary in history.text:
-            yield f"shows the canary of {name}"
+def _isolated(history: History, names: set[str]) -> Iterator[str]:
+    """Looks for canaries in the text, not for each of them: there may be a hundred thousand."""
+    shown = set(_CANARY.findall(history.text)) & names
+    yield from (f"shows the canary of {name}" for name in sorted(shown - {history.request.name}))

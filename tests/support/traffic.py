@@ -7,12 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from steeple_cli.load.caller import Callers
 from steeple_cli.load.history import History, LoadRequest
 from steeple_client import AsyncClient, GenerateOptions
-from tests.support.guarantees import Promise, violations
-
-
-def canary(request: LoadRequest) -> str:
-    """What no other request's answer may show."""
-    return f"<{request.name}>"
+from tests.support.guarantees import Promise, canary, violations
 
 
 def echo(
@@ -53,6 +48,6 @@ async def callers(target: str, *, num_connections: int = 1) -> AsyncIterator[Cal
 
 def assert_kept(histories: Sequence[History], *allowed: str, max_s: float = float("inf")) -> None:
     """Fail unless every stream kept every promise; `allowed` reasons may have ended some."""
-    promise = Promise(allowed=frozenset(allowed), max_s=max_s, canary=canary)
+    promise = Promise(allowed=frozenset(allowed), max_s=max_s, has_canaries=True)
     broken = violations(histories, promise)
     assert not broken, "\n".join(broken[:20])

@@ -64,7 +64,7 @@ def test_a_reason_that_the_fault_allows_is_no_violation() -> None:
 
 
 def test_text_of_another_request_is_told() -> None:
-    promise = Promise(canary=lambda request: f"<{request.name}>")
+    promise = Promise(has_canaries=True)
     mine = LoadRequest(name="mine", prompt="p")
     theirs = LoadRequest(name="theirs", prompt="p")
     leaked = history(STARTED, delta("<mine><theirs>", 1), finished(), usage(1), request=mine)
