@@ -156,16 +156,17 @@ class CoreKeeper:
                 case Loading():
                     logger().info("loading", stage=event.stage, done=event.done, total=event.total)
                 case Ready():
-                    self._become_ready()
+                    self._become_ready(event.longest_step_s)
                     await user.core_ready(event.info)
                 case Failed():
                     raise CoreRefused(event.message)
                 case _:
                     assert_never(event)
 
-    def _become_ready(self) -> None:
+    def _become_ready(self, longest_step_s: float) -> None:
         self._ready_at = self._clock()
         self._watchdog = Watchdog(self._step_deadline_s, self._clock)
+        self._watchdog.heard(longest_step_s)
         self._owes = False
 
     def _heard(self, step_s: float = 0.0) -> None:

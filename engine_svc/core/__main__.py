@@ -48,7 +48,7 @@ def _serve(pipe: SocketPipe, config: CoreConfig) -> int:
     except StartupError as error:
         pipe.send([Failed(message=str(error))])
         return STARTUP_FAILED
-    pipe.send([Ready(info=built.info)])
+    pipe.send([Ready(info=built.info, longest_step_s=built.longest_step_s)])
     loop = EngineLoop(
         built.scheduler,
         built.runner,

@@ -1,5 +1,6 @@
 """Puts a core together from its configuration."""
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,8 @@ class BuiltCore:
 
     scheduler: Scheduler
     runner: ModelRunner
+    longest_step_s: float
+    """How long the longest step takes here, as far as the warm-up shows."""
     info: EngineInfo
 
 
@@ -41,11 +44,17 @@ def build_core(config: CoreConfig, progress: Progress) -> BuiltCore:
     scheduler = factory(_scheduler_config(bounds, plan))
     _check_layouts(config, scheduler, runner.info())
     progress("warming up", 0, 1)
-    runner.warm_up(num_blocks=plan.num_blocks, block_size=plan.block_size)
+    start = time.monotonic()
+    runner.warm_up(
+        num_blocks=plan.num_blocks,
+        block_size=plan.block_size,
+        max_num_tokens=min(bounds.max_num_batched_tokens, plan.max_model_len),
+    )
     progress("warming up", 1, 1)
     return BuiltCore(
         scheduler=scheduler,
         runner=runner,
+        longest_step_s=time.monotonic() - start,
         info=_engine_info(config, description, runner.info(), bounds, plan),
     )
 

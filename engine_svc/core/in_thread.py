@@ -96,7 +96,7 @@ def _serve(config: CoreConfig, pipe: _QueuePipe) -> None:
     except StartupError as error:
         pipe.send([Failed(message=str(error))])
         return
-    pipe.send([Ready(info=built.info)])
+    pipe.send([Ready(info=built.info, longest_step_s=built.longest_step_s)])
     EngineLoop(
         built.scheduler,
         built.runner,

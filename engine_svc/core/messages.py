@@ -101,6 +101,8 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Core → front: requests can come."""
 
     info: EngineInfo
+    longest_step_s: float = 0.0
+    """What the warm-up's step took: no less must be allowed to a later one."""
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -116,6 +116,17 @@ def test_a_probe_changes_nothing(make_runner: MakeRunner) -> None:
     assert again.token_ids[RequestId("b")] == first.token_ids[RequestId("a")]
 
 
+def test_a_warm_up_may_be_longer_than_the_whole_cache(make_runner: MakeRunner) -> None:
+    """It writes nothing: the cache is as empty after it as without it."""
+    tokens = []
+    for length in (1, 50):
+        runner = make_runner()
+        runner.warm_up(num_blocks=3, block_size=4, max_num_tokens=length)
+        told = runner.execute(step_of(sequence_of("a", (5, 6, 7), 0, (1,), (4, 5, 6))))
+        tokens.append(told.token_ids[RequestId("a")])
+    assert tokens[0] == tokens[1]
+
+
 def test_a_step_that_only_copies_computes_nothing(make_runner: MakeRunner) -> None:
     """Copies can be made in front of a step, alone."""
     runner = make_runner()

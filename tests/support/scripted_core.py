@@ -39,9 +39,9 @@ class ScriptedCore:
         for event in events:
             self._events.put_nowait(event)
 
-    def become_ready(self) -> None:
+    def become_ready(self, *, longest_step_s: float = 0.0) -> None:
         """Let it tell that it is."""
-        self.tell(Ready(info=engine_info()))
+        self.tell(Ready(info=engine_info(), longest_step_s=longest_step_s))
 
     def lose(self) -> None:
         """Let it be gone once all is told."""

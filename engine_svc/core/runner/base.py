@@ -56,8 +56,13 @@ class ModelRunner(StepRunner, Protocol):
     def info(self) -> RunnerInfo:
         """What was loaded. Only after `load`."""
 
-    def warm_up(self, *, num_blocks: int, block_size: int) -> None:
+    def warm_up(self, *, num_blocks: int, block_size: int, max_num_tokens: int = 1) -> None:
         """Allocate the KV cache, blocks 0 to num_blocks included, and run once.
 
         Block ids start at 1; block 0 exists and belongs to nobody.
+
+        Args:
+            num_blocks: of the cache.
+            block_size: positions per block.
+            max_num_tokens: of the step to run: as long as the longest that will come.
         """

@@ -82,7 +82,7 @@ class FakeRunner:
             layouts=frozenset({Ragged, PaddedPaged, StaticShape}),
         )
 
-    def warm_up(self, *, num_blocks: int, block_size: int) -> None:
+    def warm_up(self, *, num_blocks: int, block_size: int, max_num_tokens: int = 1) -> None:  # noqa: ARG002 - nothing is computed
         """Make an empty cache."""
         if self._options.failure_step == 0:
             self._fail()

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from engine_svc.core.kv_cache.block_pool import blocks_for
 from engine_svc.core.models.description import ModelDescription, model_fingerprint
 from engine_svc.core.models.dtypes import dtype_name
 from engine_svc.core.models.family import Task
@@ -86,8 +87,8 @@ class FmsRunner:
             layouts=frozenset({Ragged, PaddedPaged, StaticShape}),
         )
 
-    def warm_up(self, *, num_blocks: int, block_size: int) -> None:
-        """Allocate the cache and run the probe."""
+    def warm_up(self, *, num_blocks: int, block_size: int, max_num_tokens: int = 1) -> None:
+        """Allocate the cache and run a prompt of `max_num_tokens` that writes nothing."""
         loaded = self._loaded()
         shape = KvShape(
             num_layers=loaded.geometry.num_layers,
@@ -97,11 +98,11 @@ class FmsRunner:
             head_dim=loaded.geometry.head_dim,
         )
         self._cache = KvCache(shape, dtype=loaded.dtype, device=self._device)
-        self.probe()
+        self.execute(_idle_step(chunk_len=max_num_tokens, block_size=block_size))
 
     def probe(self) -> None:
         """Run a prompt chunk and a decode that write nothing; see `ModelRunner.probe`."""
-        self.execute(_probe_step(chunk_len=min(2, self._allocated().shape.block_size)))
+        self.execute(_idle_step(chunk_len=2, block_size=self._allocated().shape.block_size))
 
     def execute(self, step: SchedulerOutput) -> RunnerOutput:
         """Run one step; see `ModelRunner.execute`."""
@@ -146,16 +147,16 @@ class FmsRunner:
         return self._cache
 
 
-def _probe_step(*, chunk_len: int) -> SchedulerOutput:
-    """A prompt chunk and a decode over the untouched first block."""
+def _idle_step(*, chunk_len: int, block_size: int) -> SchedulerOutput:
+    """A prompt chunk and a decode that write nothing: all their blocks are the first one."""
     spec = SampleSpec(sampling=SamplingParams(temperature=0.0), output_index=0)
     sequences = tuple(
         ScheduledSequence(
-            request_id=RequestId(f"probe-{name}"),
+            request_id=RequestId(f"idle-{name}"),
             token_ids=(0,) * length,
             first_position=0,
             num_prompt_tokens=length,
-            block_table=(BlockId(1),),
+            block_table=(BlockId(1),) * blocks_for(length, block_size),
             slot_mapping=(NO_SLOT,) * length,
             sample=spec,
         )

@@ -95,6 +95,21 @@ async def test_a_core_that_owes_an_answer_and_is_silent_is_replaced() -> None:
         assert first.ended == "killed"
 
 
+async def test_a_first_step_as_long_as_the_warm_up_showed_is_not_stuck() -> None:
+    """The deadline is far too short for this device, and nobody had to know."""
+    cores, user = Cores(), RecordingUser(has_work=True)
+    keeper = keeper_of(cores, step_deadline_s=0.01)
+    async with kept(keeper, user):
+        core = await cores.number(1)
+        core.become_ready(longest_step_s=30.0)
+        await user.ready.wait()
+        keeper.send(ASKED)
+        with pytest.raises(TimeoutError):
+            # Two ticks of the watchdog: long enough for it to be wrong.
+            await asyncio.wait_for(cores.number(2), 0.6)
+        assert user.lost == []
+
+
 async def test_a_core_that_owes_nothing_may_be_silent() -> None:
     """Idle for many times the deadline; the next command finds it as it was."""
     cores, user = Cores(), RecordingUser()
