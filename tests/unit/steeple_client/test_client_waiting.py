@@ -1,0 +1,54 @@
+"""Either client waits until a gateway serves, and no longer than it was told."""
+
+import asyncio
+
+import pytest
+from grpc_health.v1 import health_pb2
+
+from steeple_client import AsyncClient, Client
+from steeple_rpc.errors import DeadlineExpired
+from steeple_rpc.lifecycle import Lifecycle
+from tests.support.client_calls import PATIENCE_S, Calls, refusal
+from tests.support.servers import Serving, serving
+
+
+async def test_a_client_that_waits_returns_once_the_gateway_serves(
+    served: Serving, calls: Calls
+) -> None:
+    """Not before: the port is open long before the models are loaded."""
+    lifecycle = Lifecycle(served.health)
+    await lifecycle.start()
+    waiting = asyncio.ensure_future(calls.wait_until_ready(PATIENCE_S))
+    await asyncio.wait({waiting}, timeout=0.05)
+    assert not waiting.done()
+    await lifecycle.set_ready(ready=True)
+    await waiting
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_a_client_that_waits_may_come_before_the_gateway(kind: str) -> None:
+    """The port is closed when the waiting begins; the server starts after the first refusal."""
+    async with serving() as placeholder:
+        address = placeholder.address
+    if kind == "sync":
+        with Client(address) as client:
+            waiting = asyncio.ensure_future(asyncio.to_thread(client.wait_until_ready, PATIENCE_S))
+            await _serve_until(waiting, address)
+    else:
+        async with AsyncClient(address) as aclient:
+            await _serve_until(asyncio.ensure_future(aclient.wait_until_ready(PATIENCE_S)), address)
+
+
+async def _serve_until(waiting: "asyncio.Future[None]", address: str) -> None:
+    await asyncio.wait({waiting}, timeout=0.05)
+    assert not waiting.done()
+    async with serving(listen=address) as served:
+        await served.health.set("", health_pb2.HealthCheckResponse.SERVING)
+        await waiting
+
+
+async def test_waiting_has_its_limit(served: Serving, calls: Calls) -> None:
+    await Lifecycle(served.health).start()
+    error = await refusal(calls.wait_until_ready(0.1))
+    assert isinstance(error, DeadlineExpired)
+    assert error.reason == "NOT_READY"
