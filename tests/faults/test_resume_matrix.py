@@ -90,12 +90,12 @@ def _busy(cluster: Cluster) -> list[int]:
     return found
 
 
-def _a_busy_one(cluster: Cluster) -> int:
-    """Waits until there is one; the first if all is done already."""
+def _a_busy_one(cluster: Cluster, is_over: Callable[[], bool]) -> int:
+    """Waits until an engine runs something; the first one if all is over already."""
     found: list[int] = []
 
     def is_found() -> bool:
-        found.extend(_busy(cluster))
+        found.extend(_busy(cluster) or [0] * is_over())
         return bool(found)
 
     eventually(is_found)
@@ -117,11 +117,11 @@ class _Moment:
         if self._wanted is not None and num_tokens >= self._wanted:
             self._reached.set()
 
-    async def wait(self, cluster: Cluster) -> int:
+    async def wait(self, cluster: Cluster, is_over: Callable[[], bool]) -> int:
         """Return then; tells an engine that runs some of the streams."""
         if self._wanted is not None:
             await self._reached.wait()
-        return await asyncio.to_thread(_a_busy_one, cluster)
+        return await asyncio.to_thread(_a_busy_one, cluster, is_over)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +158,7 @@ async def test_a_stream_goes_on_as_if_nothing_had_happened(
         cluster.target, PROMPT, quiet.kinds, moment.note, cache_salt=f"{fault} {phase}"
     )
     reading = asyncio.create_task(asked)
-    index = await moment.wait(cluster)
+    index = await moment.wait(cluster, reading.done)
     num_stalls = _num_stalls(cluster)
     FAULTS[fault](cluster.engines[index])
     if fault == "service stopped":
