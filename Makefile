@@ -31,8 +31,11 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 demo: $(VENV)/.installed ## Start everything, ask the demo model, verify the answer, stop.
 	$(BIN)/steeple demo
 
+# Most of the time tests wait for processes of their own: three at a time fit on two cores.
+TEST_WORKERS ?= 3
+
 test: lint ## Lint, types, laws and all tests.
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses $(TEST_WORKERS) --dist loadfile
 
 lint: $(VENV)/.installed-dev ## Format, ruff, types, import law, protos, dead code, dependencies.
 	$(BIN)/ruff format --check .
