@@ -2,7 +2,6 @@
 
 from __future__ import annotations  # for what only type checkers import
 
-import importlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 from engine_svc.core.params import RequestId
 from steeple_cli.planning.errors import PlanRefused
 from steeple_cli.planning.record import Interval, RequestRecord
+from steeple_rpc.extras import missing_extra
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,12 +56,8 @@ def check_timeline(path: Path, *, num_requests: int) -> None:
         raise PlanRefused(
             f"--timeline shows at most {MAX_REQUESTS} requests; there are {num_requests}"
         )
-    try:
-        importlib.import_module("matplotlib.figure")
-    except ImportError:
-        raise PlanRefused(
-            "--timeline needs matplotlib: install the extra, pip install 'steeple[plan]'"
-        ) from None
+    if (lacking := missing_extra("charts", needed_by="--timeline")) is not None:
+        raise PlanRefused(lacking)
     if (hindrance := _hindrance(path)) is not None:
         raise PlanRefused(f"--timeline {path} cannot be written: {hindrance}")
 

@@ -9,12 +9,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "fms", "transformers")
 LIGHT_MODULES = (
-    "engine_svc.__main__",
+    "engine_svc.process",
     "engine_svc.service",
     "gateway.__main__",
     "steeple_cli.__main__",
     "steeple_client",
-    "tokenizer_svc.__main__",
+    "tokenizer_svc.process",
     "tokenizer_svc.service",
 )
 

@@ -159,6 +159,6 @@ def test_a_picture_that_cannot_be_written_after_all_is_told(tmp_path: Path) -> N
 def test_without_matplotlib_the_extra_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(PlanRefused, match=r"--timeline needs matplotlib.*steeple\[plan\]"):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(PlanRefused, match=r"--timeline needs matplotlib.*steeple\[charts\]"):
         check_timeline(tmp_path / "t.png", num_requests=1)
