@@ -50,7 +50,7 @@ format: $(VENV)/.installed-dev ## Bring code into form.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-protos: $(VENV)/.installed-dev ## Generate the contract's Python code.
+protos: $(VENV)/.installed-dev ## Generate the contract's Python code and descriptor set.
 	$(BIN)/python tools/protos.py
 
 # Callers are promised that the contract stays compatible with this file: renew it at a release,

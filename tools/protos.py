@@ -1,4 +1,4 @@
-"""Generate the Python code of the contract from its .proto files.
+"""Generate the Python code of the contract, and its descriptor set, from its .proto files.
 
 `python tools/protos.py [OUT]` writes beside the .proto files, or into OUT so that a test can
 compare. Needs grpcio-tools and mypy-protobuf (the `dev` extra).
@@ -16,7 +16,7 @@ def sources() -> list[str]:
 
 
 def generate(out: Path) -> None:
-    """Write messages, service stubs and their types below `out`.
+    """Write messages, service stubs, their types and the descriptor set below `out`.
 
     Raises:
         SystemExit: the compiler refused a file; its message is on stderr.
@@ -26,20 +26,31 @@ def generate(out: Path) -> None:
     services = [source for source in sources() if source.endswith("_service.proto")]
     _protoc(out, ("grpc_python", "mypy_grpc"), services)
     _add_package_files(out)
+    _write_descriptor_set(out / "steeple" / "descriptors.binpb")
+
+
+def _write_descriptor_set(path: Path) -> None:
+    # What replies hold beside our own messages: health, and the details of an error.
+    beside = ["google/rpc/error_details.proto", "grpc/health/v1/health.proto"]
+    _compile([f"--descriptor_set_out={path}", "--include_imports"], [*sources(), *beside])
 
 
 def _protoc(out: Path, kinds: tuple[str, ...], files: list[str]) -> None:
-    # Imported late: only this development tool needs the compiler.
-    from grpc_tools import protoc  # noqa: PLC0415
-
-    includes = [f"-I{ROOT}", f"-I{ROOT / 'third_party'}", f"-I{_well_known()}"]
     # The plugin stands beside this interpreter, which need not be on the PATH.
     plugins = [
         f"--plugin=protoc-gen-{name}={Path(sys.executable).parent / f'protoc-gen-{name}'}"
         for name in ("mypy", "mypy_grpc")
     ]
     outputs = [f"--{kind}_out={'quiet:' if 'mypy' in kind else ''}{out}" for kind in kinds]
-    status = protoc.main(["protoc", *plugins, *includes, *outputs, *files])
+    _compile([*plugins, *outputs], files)
+
+
+def _compile(options: list[str], files: list[str]) -> None:
+    # Imported late: only this development tool needs the compiler.
+    from grpc_tools import protoc  # noqa: PLC0415
+
+    includes = [f"-I{ROOT}", f"-I{ROOT / 'third_party'}", f"-I{_well_known()}"]
+    status = protoc.main(["protoc", *options, *includes, *files])
     if status != 0:
         raise SystemExit(status)
 

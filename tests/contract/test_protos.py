@@ -37,8 +37,10 @@ def generator() -> ModuleType:
 
 
 def generated(root: Path) -> dict[str, bytes]:
-    """The Python files of a tree of generated code, by path."""
-    files = (path for kind in ("*.py", "*.pyi") for path in (root / "steeple").rglob(kind))
+    """The files of a tree of generated code, by path: Python, and the descriptor set."""
+    files = (
+        path for kind in ("*.py", "*.pyi", "*.binpb") for path in (root / "steeple").rglob(kind)
+    )
     return {str(path.relative_to(root)): path.read_bytes() for path in files}
 
 

@@ -60,7 +60,12 @@ def test_every_package_comes_from_the_wheel(installed: Path, tmp_path: Path) -> 
     code = f"import {', '.join(PACKAGES)}; print(*(m.__file__ for m in ({', '.join(PACKAGES)})))"
     told = run([sys.executable, "-c", code], cwd=tmp_path, env=environment(installed))
     assert all(Path(name).is_relative_to(installed) for name in told.split())
-    for name in ("engine/v1/engine_service.proto", "engine/v1/info_pb2.pyi", "py.typed"):
+    for name in (
+        "engine/v1/engine_service.proto",
+        "engine/v1/info_pb2.pyi",
+        "descriptors.binpb",
+        "py.typed",
+    ):
         assert (installed / "steeple" / name).is_file()
 
 

@@ -22,56 +22,65 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from steeple.common.v1 import tokens_pb2 as steeple_dot_common_dot_v1_dot_tokens__pb2
 from steeple.common.v1 import usage_pb2 as steeple_dot_common_dot_v1_dot_usage__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,steeple/inference/v1/embedding_service.proto\x12\x14steeple.inference.v1\x1a\x17google/rpc/status.proto\x1a\x1esteeple/common/v1/tokens.proto\x1a\x1dsteeple/common/v1/usage.proto\"[\n\x0e\x45mbeddingInput\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x30\n\ttoken_ids\x18\x02 \x01(\x0b\x32\x1b.steeple.common.v1.TokenIdsH\x00\x42\x07\n\x05input\"\xec\x02\n\x0c\x45mbedRequest\x12\x17\n\nrequest_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x12\n\x05model\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x34\n\x06inputs\x18\x03 \x03(\x0b\x32$.steeple.inference.v1.EmbeddingInput\x12\x16\n\tnormalize\x18\x04 \x01(\x08H\x02\x88\x01\x01\x12\x17\n\ndimensions\x18\x05 \x01(\rH\x03\x88\x01\x01\x12\x18\n\x0bprompt_name\x18\x06 \x01(\tH\x04\x88\x01\x01\x12\x32\n\x07pooling\x18\x07 \x01(\x0e\x32!.steeple.inference.v1.PoolingMode\x12\x34\n\ntruncation\x18\x08 \x01(\x0e\x32 .steeple.inference.v1.TruncationB\r\n\x0b_request_idB\x08\n\x06_modelB\x0c\n\n_normalizeB\r\n\x0b_dimensionsB\x0e\n\x0c_prompt_name\"r\n\x0b\x45mbedResult\x12\x34\n\tembedding\x18\x01 \x01(\x0b\x32\x1f.steeple.inference.v1.EmbeddingH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\x1b\n\tEmbedding\x12\x0e\n\x06values\x18\x01 \x03(\x02\"{\n\rEmbedResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x32\n\x07results\x18\x02 \x03(\x0b\x32!.steeple.inference.v1.EmbedResult\x12\'\n\x05usage\x18\x03 \x01(\x0b\x32\x18.steeple.common.v1.Usage\"\xff\x01\n\rRerankRequest\x12\x17\n\nrequest_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x12\n\x05model\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\r\n\x05query\x18\x03 \x01(\t\x12\x11\n\tdocuments\x18\x04 \x03(\t\x12\x12\n\x05top_n\x18\x05 \x01(\rH\x02\x88\x01\x01\x12\x1d\n\x10return_documents\x18\x06 \x01(\x08H\x03\x88\x01\x01\x12\x34\n\ntruncation\x18\x07 \x01(\x0e\x32 .steeple.inference.v1.TruncationB\r\n\x0b_request_idB\x08\n\x06_modelB\x08\n\x06_top_nB\x13\n\x11_return_documents\"B\n\x10RerankedDocument\x12\r\n\x05index\x18\x01 \x01(\r\x12\r\n\x05score\x18\x02 \x01(\x02\x12\x10\n\x08\x64ocument\x18\x03 \x01(\t\"\x83\x01\n\x0eRerankResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x39\n\tdocuments\x18\x02 \x03(\x0b\x32&.steeple.inference.v1.RerankedDocument\x12\'\n\x05usage\x18\x03 \x01(\x0b\x32\x18.steeple.common.v1.Usage\")\n\x08TextPair\x12\r\n\x05\x66irst\x18\x01 \x01(\t\x12\x0e\n\x06second\x18\x02 \x01(\t\"\xb9\x01\n\x0cScoreRequest\x12\x17\n\nrequest_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x12\n\x05model\x18\x02 \x01(\tH\x01\x88\x01\x01\x12-\n\x05pairs\x18\x03 \x03(\x0b\x32\x1e.steeple.inference.v1.TextPair\x12\x34\n\ntruncation\x18\x04 \x01(\x0e\x32 .steeple.inference.v1.TruncationB\r\n\x0b_request_idB\x08\n\x06_model\"M\n\x0bScoreResult\x12\x0f\n\x05score\x18\x01 \x01(\x02H\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"{\n\rScoreResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x32\n\x07results\x18\x02 \x03(\x0b\x32!.steeple.inference.v1.ScoreResult\x12\'\n\x05usage\x18\x03 \x01(\x0b\x32\x18.steeple.common.v1.Usage\"\xc3\x01\n\x0f\x43lassifyRequest\x12\x17\n\nrequest_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x12\n\x05model\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x34\n\x06inputs\x18\x03 \x03(\x0b\x32$.steeple.inference.v1.EmbeddingInput\x12\x34\n\ntruncation\x18\x04 \x01(\x0e\x32 .steeple.inference.v1.TruncationB\r\n\x0b_request_idB\x08\n\x06_model\"*\n\nLabelScore\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\"B\n\x0e\x43lassification\x12\x30\n\x06labels\x18\x01 \x03(\x0b\x32 .steeple.inference.v1.LabelScore\"\x7f\n\x0e\x43lassifyResult\x12>\n\x0e\x63lassification\x18\x01 \x01(\x0b\x32$.steeple.inference.v1.ClassificationH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\x81\x01\n\x10\x43lassifyResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x35\n\x07results\x18\x02 \x03(\x0b\x32$.steeple.inference.v1.ClassifyResult\x12\'\n\x05usage\x18\x03 \x01(\x0b\x32\x18.steeple.common.v1.Usage*o\n\x0bPoolingMode\x12\x1c\n\x18POOLING_MODE_UNSPECIFIED\x10\x00\x12\x14\n\x10POOLING_MODE_CLS\x10\x01\x12\x15\n\x11POOLING_MODE_MEAN\x10\x02\x12\x15\n\x11POOLING_MODE_LAST\x10\x03*S\n\nTruncation\x12\x1a\n\x16TRUNCATION_UNSPECIFIED\x10\x00\x12\x14\n\x10TRUNCATION_RIGHT\x10\x01\x12\x13\n\x0fTRUNCATION_LEFT\x10\x02\x32\xe6\x02\n\x10\x45mbeddingService\x12P\n\x05\x45mbed\x12\".steeple.inference.v1.EmbedRequest\x1a#.steeple.inference.v1.EmbedResponse\x12S\n\x06Rerank\x12#.steeple.inference.v1.RerankRequest\x1a$.steeple.inference.v1.RerankResponse\x12P\n\x05Score\x12\".steeple.inference.v1.ScoreRequest\x1a#.steeple.inference.v1.ScoreResponse\x12Y\n\x08\x43lassify\x12%.steeple.inference.v1.ClassifyRequest\x1a&.steeple.inference.v1.ClassifyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,steeple/inference/v1/embedding_service.proto\x12\x14steeple.inference.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/rpc/status.proto\x1a\x1esteeple/common/v1/tokens.proto\x1a\x1dsteeple/common/v1/usage.proto\"[\n\x0e\x45mbeddingInput\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x30\n\ttoken_ids\x18\x02 \x01(\x0b\x32\x1b.steeple.common.v1.TokenIdsH\x00\x42\x07\n\x05input\"\xec\x02\n\x0c\x45mbedRequest\x12\x17\n\nrequest_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x12\n\x05model\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x34\n\x06inputs\x18\x03 \x03(\x0b\x32$.steeple.inference.v1.EmbeddingInput\x12\x16\n\tnormalize\x18\x04 \x01(\x08H\x02\x88\x01\x01\x12\x17\n\ndimensions\x18\x05 \x01(\rH\x03\x88\x01\x01\x12\x18\n\x0bprompt_name\x18\x06 \x01(\tH\x04\x88\x01\x01\x12\x32\n\x07pooling\x18\x07 \x01(\x0e\x32!.steeple.inference.v1.PoolingMode\x12\x34\n\ntruncation\x18\x08 \x01(\x0e\x32 .steeple.inference.v1.TruncationB\r\n\x0b_request_idB\x08\n\x06_modelB\x0c\n\n_normalizeB\r\n\x0b_dimensionsB\x0e\n\x0c_prompt_name\"r\n\x0b\x45mbedResult\x12\x34\n\tembedding\x18\x01 \x01(\x0b\x32\x1f.steeple.inference.v1.EmbeddingH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\x1b\n\tEmbedding\x12\x0e\n\x06values\x18\x01 \x03(\x02\"{\n\rEmbedResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x32\n\x07results\x18\x02 \x03(\x0b\x32!.steeple.inference.v1.EmbedResult\x12\'\n\x05usage\x18\x03 \x01(\x0b\x32\x18.steeple.common.v1.Usage\"\xff\x01\n\rRerankRequest\x12\x17\n\nrequest_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x12\n\x05model\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\r\n\x05query\x18\x03 \x01(\t\x12\x11\n\tdocuments\x18\x04 \x03(\t\x12\x12\n\x05top_n\x18\x05 \x01(\rH\x02\x88\x01\x01\x12\x1d\n\x10return_documents\x18\x06 \x01(\x08H\x03\x88\x01\x01\x12\x34\n\ntruncation\x18\x07 \x01(\x0e\x32 .steeple.inference.v1.TruncationB\r\n\x0b_request_idB\x08\n\x06_modelB\x08\n\x06_top_nB\x13\n\x11_return_documents\"B\n\x10RerankedDocument\x12\r\n\x05index\x18\x01 \x01(\r\x12\r\n\x05score\x18\x02 \x01(\x02\x12\x10\n\x08\x64ocument\x18\x03 \x01(\t\"\x83\x01\n\x0eRerankResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x39\n\tdocuments\x18\x02 \x03(\x0b\x32&.steeple.inference.v1.RerankedDocument\x12\'\n\x05usage\x18\x03 \x01(\x0b\x32\x18.steeple.common.v1.Usage\")\n\x08TextPair\x12\r\n\x05\x66irst\x18\x01 \x01(\t\x12\x0e\n\x06second\x18\x02 \x01(\t\"\xb9\x01\n\x0cScoreRequest\x12\x17\n\nrequest_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x12\n\x05model\x18\x02 \x01(\tH\x01\x88\x01\x01\x12-\n\x05pairs\x18\x03 \x03(\x0b\x32\x1e.steeple.inference.v1.TextPair\x12\x34\n\ntruncation\x18\x04 \x01(\x0e\x32 .steeple.inference.v1.TruncationB\r\n\x0b_request_idB\x08\n\x06_model\"M\n\x0bScoreResult\x12\x0f\n\x05score\x18\x01 \x01(\x02H\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"{\n\rScoreResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x32\n\x07results\x18\x02 \x03(\x0b\x32!.steeple.inference.v1.ScoreResult\x12\'\n\x05usage\x18\x03 \x01(\x0b\x32\x18.steeple.common.v1.Usage\"\xc3\x01\n\x0f\x43lassifyRequest\x12\x17\n\nrequest_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x12\n\x05model\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x34\n\x06inputs\x18\x03 \x03(\x0b\x32$.steeple.inference.v1.EmbeddingInput\x12\x34\n\ntruncation\x18\x04 \x01(\x0e\x32 .steeple.inference.v1.TruncationB\r\n\x0b_request_idB\x08\n\x06_model\"*\n\nLabelScore\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\"B\n\x0e\x43lassification\x12\x30\n\x06labels\x18\x01 \x03(\x0b\x32 .steeple.inference.v1.LabelScore\"\x7f\n\x0e\x43lassifyResult\x12>\n\x0e\x63lassification\x18\x01 \x01(\x0b\x32$.steeple.inference.v1.ClassificationH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\x81\x01\n\x10\x43lassifyResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x35\n\x07results\x18\x02 \x03(\x0b\x32$.steeple.inference.v1.ClassifyResult\x12\'\n\x05usage\x18\x03 \x01(\x0b\x32\x18.steeple.common.v1.Usage*o\n\x0bPoolingMode\x12\x1c\n\x18POOLING_MODE_UNSPECIFIED\x10\x00\x12\x14\n\x10POOLING_MODE_CLS\x10\x01\x12\x15\n\x11POOLING_MODE_MEAN\x10\x02\x12\x15\n\x11POOLING_MODE_LAST\x10\x03*S\n\nTruncation\x12\x1a\n\x16TRUNCATION_UNSPECIFIED\x10\x00\x12\x14\n\x10TRUNCATION_RIGHT\x10\x01\x12\x13\n\x0fTRUNCATION_LEFT\x10\x02\x32\xc2\x03\n\x10\x45mbeddingService\x12\x66\n\x05\x45mbed\x12\".steeple.inference.v1.EmbedRequest\x1a#.steeple.inference.v1.EmbedResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\"\t/v1/embed:\x01*\x12j\n\x06Rerank\x12#.steeple.inference.v1.RerankRequest\x1a$.steeple.inference.v1.RerankResponse\"\x15\x82\xd3\xe4\x93\x02\x0f\"\n/v1/rerank:\x01*\x12\x66\n\x05Score\x12\".steeple.inference.v1.ScoreRequest\x1a#.steeple.inference.v1.ScoreResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\"\t/v1/score:\x01*\x12r\n\x08\x43lassify\x12%.steeple.inference.v1.ClassifyRequest\x1a&.steeple.inference.v1.ClassifyResponse\"\x17\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/classify:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'steeple.inference.v1.embedding_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_POOLINGMODE']._serialized_start=2354
-  _globals['_POOLINGMODE']._serialized_end=2465
-  _globals['_TRUNCATION']._serialized_start=2467
-  _globals['_TRUNCATION']._serialized_end=2550
-  _globals['_EMBEDDINGINPUT']._serialized_start=158
-  _globals['_EMBEDDINGINPUT']._serialized_end=249
-  _globals['_EMBEDREQUEST']._serialized_start=252
-  _globals['_EMBEDREQUEST']._serialized_end=616
-  _globals['_EMBEDRESULT']._serialized_start=618
-  _globals['_EMBEDRESULT']._serialized_end=732
-  _globals['_EMBEDDING']._serialized_start=734
-  _globals['_EMBEDDING']._serialized_end=761
-  _globals['_EMBEDRESPONSE']._serialized_start=763
-  _globals['_EMBEDRESPONSE']._serialized_end=886
-  _globals['_RERANKREQUEST']._serialized_start=889
-  _globals['_RERANKREQUEST']._serialized_end=1144
-  _globals['_RERANKEDDOCUMENT']._serialized_start=1146
-  _globals['_RERANKEDDOCUMENT']._serialized_end=1212
-  _globals['_RERANKRESPONSE']._serialized_start=1215
-  _globals['_RERANKRESPONSE']._serialized_end=1346
-  _globals['_TEXTPAIR']._serialized_start=1348
-  _globals['_TEXTPAIR']._serialized_end=1389
-  _globals['_SCOREREQUEST']._serialized_start=1392
-  _globals['_SCOREREQUEST']._serialized_end=1577
-  _globals['_SCORERESULT']._serialized_start=1579
-  _globals['_SCORERESULT']._serialized_end=1656
-  _globals['_SCORERESPONSE']._serialized_start=1658
-  _globals['_SCORERESPONSE']._serialized_end=1781
-  _globals['_CLASSIFYREQUEST']._serialized_start=1784
-  _globals['_CLASSIFYREQUEST']._serialized_end=1979
-  _globals['_LABELSCORE']._serialized_start=1981
-  _globals['_LABELSCORE']._serialized_end=2023
-  _globals['_CLASSIFICATION']._serialized_start=2025
-  _globals['_CLASSIFICATION']._serialized_end=2091
-  _globals['_CLASSIFYRESULT']._serialized_start=2093
-  _globals['_CLASSIFYRESULT']._serialized_end=2220
-  _globals['_CLASSIFYRESPONSE']._serialized_start=2223
-  _globals['_CLASSIFYRESPONSE']._serialized_end=2352
-  _globals['_EMBEDDINGSERVICE']._serialized_start=2553
-  _globals['_EMBEDDINGSERVICE']._serialized_end=2911
+  _globals['_EMBEDDINGSERVICE'].methods_by_name['Embed']._loaded_options = None
+  _globals['_EMBEDDINGSERVICE'].methods_by_name['Embed']._serialized_options = b'\202\323\344\223\002\016\"\t/v1/embed:\001*'
+  _globals['_EMBEDDINGSERVICE'].methods_by_name['Rerank']._loaded_options = None
+  _globals['_EMBEDDINGSERVICE'].methods_by_name['Rerank']._serialized_options = b'\202\323\344\223\002\017\"\n/v1/rerank:\001*'
+  _globals['_EMBEDDINGSERVICE'].methods_by_name['Score']._loaded_options = None
+  _globals['_EMBEDDINGSERVICE'].methods_by_name['Score']._serialized_options = b'\202\323\344\223\002\016\"\t/v1/score:\001*'
+  _globals['_EMBEDDINGSERVICE'].methods_by_name['Classify']._loaded_options = None
+  _globals['_EMBEDDINGSERVICE'].methods_by_name['Classify']._serialized_options = b'\202\323\344\223\002\021\"\014/v1/classify:\001*'
+  _globals['_POOLINGMODE']._serialized_start=2384
+  _globals['_POOLINGMODE']._serialized_end=2495
+  _globals['_TRUNCATION']._serialized_start=2497
+  _globals['_TRUNCATION']._serialized_end=2580
+  _globals['_EMBEDDINGINPUT']._serialized_start=188
+  _globals['_EMBEDDINGINPUT']._serialized_end=279
+  _globals['_EMBEDREQUEST']._serialized_start=282
+  _globals['_EMBEDREQUEST']._serialized_end=646
+  _globals['_EMBEDRESULT']._serialized_start=648
+  _globals['_EMBEDRESULT']._serialized_end=762
+  _globals['_EMBEDDING']._serialized_start=764
+  _globals['_EMBEDDING']._serialized_end=791
+  _globals['_EMBEDRESPONSE']._serialized_start=793
+  _globals['_EMBEDRESPONSE']._serialized_end=916
+  _globals['_RERANKREQUEST']._serialized_start=919
+  _globals['_RERANKREQUEST']._serialized_end=1174
+  _globals['_RERANKEDDOCUMENT']._serialized_start=1176
+  _globals['_RERANKEDDOCUMENT']._serialized_end=1242
+  _globals['_RERANKRESPONSE']._serialized_start=1245
+  _globals['_RERANKRESPONSE']._serialized_end=1376
+  _globals['_TEXTPAIR']._serialized_start=1378
+  _globals['_TEXTPAIR']._serialized_end=1419
+  _globals['_SCOREREQUEST']._serialized_start=1422
+  _globals['_SCOREREQUEST']._serialized_end=1607
+  _globals['_SCORERESULT']._serialized_start=1609
+  _globals['_SCORERESULT']._serialized_end=1686
+  _globals['_SCORERESPONSE']._serialized_start=1688
+  _globals['_SCORERESPONSE']._serialized_end=1811
+  _globals['_CLASSIFYREQUEST']._serialized_start=1814
+  _globals['_CLASSIFYREQUEST']._serialized_end=2009
+  _globals['_LABELSCORE']._serialized_start=2011
+  _globals['_LABELSCORE']._serialized_end=2053
+  _globals['_CLASSIFICATION']._serialized_start=2055
+  _globals['_CLASSIFICATION']._serialized_end=2121
+  _globals['_CLASSIFYRESULT']._serialized_start=2123
+  _globals['_CLASSIFYRESULT']._serialized_end=2250
+  _globals['_CLASSIFYRESPONSE']._serialized_start=2253
+  _globals['_CLASSIFYRESPONSE']._serialized_end=2382
+  _globals['_EMBEDDINGSERVICE']._serialized_start=2583
+  _globals['_EMBEDDINGSERVICE']._serialized_end=3033
 # @@protoc_insertion_point(module_scope)

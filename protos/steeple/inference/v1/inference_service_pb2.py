@@ -22,17 +22,26 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from steeple.inference.v1 import chat_pb2 as steeple_dot_inference_dot_v1_dot_chat__pb2
 from steeple.inference.v1 import generate_pb2 as steeple_dot_inference_dot_v1_dot_generate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,steeple/inference/v1/inference_service.proto\x12\x14steeple.inference.v1\x1a\x1fsteeple/inference/v1/chat.proto\x1a#steeple/inference/v1/generate.proto2\x8e\x03\n\x10InferenceService\x12Y\n\x08Generate\x12%.steeple.inference.v1.GenerateRequest\x1a&.steeple.inference.v1.GenerateResponse\x12m\n\x0eGenerateStream\x12+.steeple.inference.v1.GenerateStreamRequest\x1a,.steeple.inference.v1.GenerateStreamResponse0\x01\x12M\n\x04\x43hat\x12!.steeple.inference.v1.ChatRequest\x1a\".steeple.inference.v1.ChatResponse\x12\x61\n\nChatStream\x12\'.steeple.inference.v1.ChatStreamRequest\x1a(.steeple.inference.v1.ChatStreamResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,steeple/inference/v1/inference_service.proto\x12\x14steeple.inference.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fsteeple/inference/v1/chat.proto\x1a#steeple/inference/v1/generate.proto2\xf9\x03\n\x10InferenceService\x12r\n\x08Generate\x12%.steeple.inference.v1.GenerateRequest\x1a&.steeple.inference.v1.GenerateResponse\"\x17\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/generate:\x01*\x12\x8d\x01\n\x0eGenerateStream\x12+.steeple.inference.v1.GenerateStreamRequest\x1a,.steeple.inference.v1.GenerateStreamResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\"\x13/v1/generate:stream:\x01*0\x01\x12\x62\n\x04\x43hat\x12!.steeple.inference.v1.ChatRequest\x1a\".steeple.inference.v1.ChatResponse\"\x13\x82\xd3\xe4\x93\x02\r\"\x08/v1/chat:\x01*\x12}\n\nChatStream\x12\'.steeple.inference.v1.ChatStreamRequest\x1a(.steeple.inference.v1.ChatStreamResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\"\x0f/v1/chat:stream:\x01*0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'steeple.inference.v1.inference_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_INFERENCESERVICE']._serialized_start=141
-  _globals['_INFERENCESERVICE']._serialized_end=539
+  _globals['_INFERENCESERVICE'].methods_by_name['Generate']._loaded_options = None
+  _globals['_INFERENCESERVICE'].methods_by_name['Generate']._serialized_options = b'\202\323\344\223\002\021\"\014/v1/generate:\001*'
+  _globals['_INFERENCESERVICE'].methods_by_name['GenerateStream']._loaded_options = None
+  _globals['_INFERENCESERVICE'].methods_by_name['GenerateStream']._serialized_options = b'\202\323\344\223\002\030\"\023/v1/generate:stream:\001*'
+  _globals['_INFERENCESERVICE'].methods_by_name['Chat']._loaded_options = None
+  _globals['_INFERENCESERVICE'].methods_by_name['Chat']._serialized_options = b'\202\323\344\223\002\r\"\010/v1/chat:\001*'
+  _globals['_INFERENCESERVICE'].methods_by_name['ChatStream']._loaded_options = None
+  _globals['_INFERENCESERVICE'].methods_by_name['ChatStream']._serialized_options = b'\202\323\344\223\002\024\"\017/v1/chat:stream:\001*'
+  _globals['_INFERENCESERVICE']._serialized_start=171
+  _globals['_INFERENCESERVICE']._serialized_end=676
 # @@protoc_insertion_point(module_scope)

@@ -22,30 +22,35 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from steeple.common.v1 import sampling_pb2 as steeple_dot_common_dot_v1_dot_sampling__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(steeple/inference/v1/model_service.proto\x12\x14steeple.inference.v1\x1a steeple/common/v1/sampling.proto\"a\n\x11ListModelsRequest\x12\x16\n\tpage_size\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x17\n\npage_token\x18\x02 \x01(\tH\x01\x88\x01\x01\x42\x0c\n\n_page_sizeB\r\n\x0b_page_token\"Z\n\x12ListModelsResponse\x12+\n\x06models\x18\x01 \x03(\x0b\x32\x1b.steeple.inference.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"-\n\x0fGetModelRequest\x12\x11\n\x04name\x18\x01 \x01(\tH\x00\x88\x01\x01\x42\x07\n\x05_name\">\n\x10GetModelResponse\x12*\n\x05model\x18\x01 \x01(\x0b\x32\x1b.steeple.inference.v1.Model\"\xfb\x02\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x02 \x01(\t\x12;\n\x0c\x63\x61pabilities\x18\x03 \x03(\x0e\x32%.steeple.inference.v1.ModelCapability\x12\x15\n\rmax_model_len\x18\x04 \x01(\r\x12\x12\n\nvocab_size\x18\x05 \x01(\r\x12\r\n\x05\x64type\x18\x06 \x01(\t\x12\x1a\n\x12\x64\x65\x66\x61ult_max_tokens\x18\x07 \x01(\r\x12;\n\x10\x64\x65\x66\x61ult_sampling\x18\x08 \x01(\x0b\x32!.steeple.common.v1.SamplingParams\x12\x32\n\x07\x65ngines\x18\t \x03(\x0b\x32!.steeple.inference.v1.ModelEngine\x12\x10\n\x08\x61\x64\x61pters\x18\n \x03(\t\x12\x1d\n\x15tokenizer_fingerprint\x18\x0b \x01(\t\x12\x19\n\x11model_fingerprint\x18\x0c \x01(\t\"\xb0\x01\n\x0bModelEngine\x12\r\n\x05ready\x18\x01 \x01(\x08\x12\x11\n\tkv_tokens\x18\x02 \x01(\x04\x12\x14\n\x0cmax_num_seqs\x18\x03 \x01(\r\x12\x17\n\x0fmax_concurrency\x18\x04 \x01(\x01\x12\x15\n\rweights_bytes\x18\x05 \x01(\x04\x12\x16\n\x0ekv_cache_bytes\x18\x06 \x01(\x04\x12\x11\n\tscheduler\x18\x07 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x08 \x01(\t*\xe1\x01\n\x0fModelCapability\x12 \n\x1cMODEL_CAPABILITY_UNSPECIFIED\x10\x00\x12\x1d\n\x19MODEL_CAPABILITY_GENERATE\x10\x01\x12\x19\n\x15MODEL_CAPABILITY_CHAT\x10\x02\x12\x1a\n\x16MODEL_CAPABILITY_EMBED\x10\x03\x12\x1b\n\x17MODEL_CAPABILITY_RERANK\x10\x04\x12\x1a\n\x16MODEL_CAPABILITY_SCORE\x10\x05\x12\x1d\n\x19MODEL_CAPABILITY_CLASSIFY\x10\x06\x32\xca\x01\n\x0cModelService\x12_\n\nListModels\x12\'.steeple.inference.v1.ListModelsRequest\x1a(.steeple.inference.v1.ListModelsResponse\x12Y\n\x08GetModel\x12%.steeple.inference.v1.GetModelRequest\x1a&.steeple.inference.v1.GetModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(steeple/inference/v1/model_service.proto\x12\x14steeple.inference.v1\x1a\x1cgoogle/api/annotations.proto\x1a steeple/common/v1/sampling.proto\"a\n\x11ListModelsRequest\x12\x16\n\tpage_size\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x17\n\npage_token\x18\x02 \x01(\tH\x01\x88\x01\x01\x42\x0c\n\n_page_sizeB\r\n\x0b_page_token\"Z\n\x12ListModelsResponse\x12+\n\x06models\x18\x01 \x03(\x0b\x32\x1b.steeple.inference.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"-\n\x0fGetModelRequest\x12\x11\n\x04name\x18\x01 \x01(\tH\x00\x88\x01\x01\x42\x07\n\x05_name\">\n\x10GetModelResponse\x12*\n\x05model\x18\x01 \x01(\x0b\x32\x1b.steeple.inference.v1.Model\"\xfb\x02\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x02 \x01(\t\x12;\n\x0c\x63\x61pabilities\x18\x03 \x03(\x0e\x32%.steeple.inference.v1.ModelCapability\x12\x15\n\rmax_model_len\x18\x04 \x01(\r\x12\x12\n\nvocab_size\x18\x05 \x01(\r\x12\r\n\x05\x64type\x18\x06 \x01(\t\x12\x1a\n\x12\x64\x65\x66\x61ult_max_tokens\x18\x07 \x01(\r\x12;\n\x10\x64\x65\x66\x61ult_sampling\x18\x08 \x01(\x0b\x32!.steeple.common.v1.SamplingParams\x12\x32\n\x07\x65ngines\x18\t \x03(\x0b\x32!.steeple.inference.v1.ModelEngine\x12\x10\n\x08\x61\x64\x61pters\x18\n \x03(\t\x12\x1d\n\x15tokenizer_fingerprint\x18\x0b \x01(\t\x12\x19\n\x11model_fingerprint\x18\x0c \x01(\t\"\xb0\x01\n\x0bModelEngine\x12\r\n\x05ready\x18\x01 \x01(\x08\x12\x11\n\tkv_tokens\x18\x02 \x01(\x04\x12\x14\n\x0cmax_num_seqs\x18\x03 \x01(\r\x12\x17\n\x0fmax_concurrency\x18\x04 \x01(\x01\x12\x15\n\rweights_bytes\x18\x05 \x01(\x04\x12\x16\n\x0ekv_cache_bytes\x18\x06 \x01(\x04\x12\x11\n\tscheduler\x18\x07 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x08 \x01(\t*\xe1\x01\n\x0fModelCapability\x12 \n\x1cMODEL_CAPABILITY_UNSPECIFIED\x10\x00\x12\x1d\n\x19MODEL_CAPABILITY_GENERATE\x10\x01\x12\x19\n\x15MODEL_CAPABILITY_CHAT\x10\x02\x12\x1a\n\x16MODEL_CAPABILITY_EMBED\x10\x03\x12\x1b\n\x17MODEL_CAPABILITY_RERANK\x10\x04\x12\x1a\n\x16MODEL_CAPABILITY_SCORE\x10\x05\x12\x1d\n\x19MODEL_CAPABILITY_CLASSIFY\x10\x06\x32\xfc\x01\n\x0cModelService\x12s\n\nListModels\x12\'.steeple.inference.v1.ListModelsRequest\x1a(.steeple.inference.v1.ListModelsResponse\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/models\x12w\n\x08GetModel\x12%.steeple.inference.v1.GetModelRequest\x1a&.steeple.inference.v1.GetModelResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/models/{name=**}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'steeple.inference.v1.model_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MODELCAPABILITY']._serialized_start=964
-  _globals['_MODELCAPABILITY']._serialized_end=1189
-  _globals['_LISTMODELSREQUEST']._serialized_start=100
-  _globals['_LISTMODELSREQUEST']._serialized_end=197
-  _globals['_LISTMODELSRESPONSE']._serialized_start=199
-  _globals['_LISTMODELSRESPONSE']._serialized_end=289
-  _globals['_GETMODELREQUEST']._serialized_start=291
-  _globals['_GETMODELREQUEST']._serialized_end=336
-  _globals['_GETMODELRESPONSE']._serialized_start=338
-  _globals['_GETMODELRESPONSE']._serialized_end=400
-  _globals['_MODEL']._serialized_start=403
-  _globals['_MODEL']._serialized_end=782
-  _globals['_MODELENGINE']._serialized_start=785
-  _globals['_MODELENGINE']._serialized_end=961
-  _globals['_MODELSERVICE']._serialized_start=1192
-  _globals['_MODELSERVICE']._serialized_end=1394
+  _globals['_MODELSERVICE'].methods_by_name['ListModels']._loaded_options = None
+  _globals['_MODELSERVICE'].methods_by_name['ListModels']._serialized_options = b'\202\323\344\223\002\014\022\n/v1/models'
+  _globals['_MODELSERVICE'].methods_by_name['GetModel']._loaded_options = None
+  _globals['_MODELSERVICE'].methods_by_name['GetModel']._serialized_options = b'\202\323\344\223\002\026\022\024/v1/models/{name=**}'
+  _globals['_MODELCAPABILITY']._serialized_start=994
+  _globals['_MODELCAPABILITY']._serialized_end=1219
+  _globals['_LISTMODELSREQUEST']._serialized_start=130
+  _globals['_LISTMODELSREQUEST']._serialized_end=227
+  _globals['_LISTMODELSRESPONSE']._serialized_start=229
+  _globals['_LISTMODELSRESPONSE']._serialized_end=319
+  _globals['_GETMODELREQUEST']._serialized_start=321
+  _globals['_GETMODELREQUEST']._serialized_end=366
+  _globals['_GETMODELRESPONSE']._serialized_start=368
+  _globals['_GETMODELRESPONSE']._serialized_end=430
+  _globals['_MODEL']._serialized_start=433
+  _globals['_MODEL']._serialized_end=812
+  _globals['_MODELENGINE']._serialized_start=815
+  _globals['_MODELENGINE']._serialized_end=991
+  _globals['_MODELSERVICE']._serialized_start=1222
+  _globals['_MODELSERVICE']._serialized_end=1474
 # @@protoc_insertion_point(module_scope)

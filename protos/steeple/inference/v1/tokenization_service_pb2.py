@@ -22,34 +22,39 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from steeple.common.v1 import chat_pb2 as steeple_dot_common_dot_v1_dot_chat__pb2
 from steeple.common.v1 import tokens_pb2 as steeple_dot_common_dot_v1_dot_tokens__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/steeple/inference/v1/tokenization_service.proto\x12\x14steeple.inference.v1\x1a\x17google/rpc/status.proto\x1a\x1csteeple/common/v1/chat.proto\x1a\x1esteeple/common/v1/tokens.proto\"d\n\x0fTokenizeRequest\x12\x12\n\x05model\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x33\n\x06inputs\x18\x02 \x03(\x0b\x32#.steeple.inference.v1.TokenizeInputB\x08\n\x06_model\"\x94\x01\n\rTokenizeInput\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x32\n\x04\x63hat\x18\x02 \x01(\x0b\x32\".steeple.inference.v1.ConversationH\x00\x12\x1f\n\x12\x61\x64\x64_special_tokens\x18\x03 \x01(\x08H\x01\x88\x01\x01\x42\x07\n\x05inputB\x15\n\x13_add_special_tokens\"h\n\x0c\x43onversation\x12\x30\n\x08messages\x18\x01 \x03(\x0b\x32\x1e.steeple.common.v1.ChatMessage\x12&\n\x05tools\x18\x02 \x03(\x0b\x32\x17.steeple.common.v1.Tool\"n\n\x0eTokenizeResult\x12-\n\x06tokens\x18\x01 \x01(\x0b\x32\x1b.steeple.common.v1.TokenIdsH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"X\n\x10TokenizeResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x35\n\x07results\x18\x02 \x03(\x0b\x32$.steeple.inference.v1.TokenizeResult\"\x98\x01\n\x11\x44\x65tokenizeRequest\x12\x12\n\x05model\x18\x01 \x01(\tH\x00\x88\x01\x01\x12+\n\x06inputs\x18\x02 \x03(\x0b\x32\x1b.steeple.common.v1.TokenIds\x12 \n\x13skip_special_tokens\x18\x03 \x01(\x08H\x01\x88\x01\x01\x42\x08\n\x06_modelB\x16\n\x14_skip_special_tokens\"Q\n\x10\x44\x65tokenizeResult\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\\\n\x12\x44\x65tokenizeResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x37\n\x07results\x18\x02 \x03(\x0b\x32&.steeple.inference.v1.DetokenizeResult2\xd1\x01\n\x13TokenizationService\x12Y\n\x08Tokenize\x12%.steeple.inference.v1.TokenizeRequest\x1a&.steeple.inference.v1.TokenizeResponse\x12_\n\nDetokenize\x12\'.steeple.inference.v1.DetokenizeRequest\x1a(.steeple.inference.v1.DetokenizeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/steeple/inference/v1/tokenization_service.proto\x12\x14steeple.inference.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/rpc/status.proto\x1a\x1csteeple/common/v1/chat.proto\x1a\x1esteeple/common/v1/tokens.proto\"d\n\x0fTokenizeRequest\x12\x12\n\x05model\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x33\n\x06inputs\x18\x02 \x03(\x0b\x32#.steeple.inference.v1.TokenizeInputB\x08\n\x06_model\"\x94\x01\n\rTokenizeInput\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x32\n\x04\x63hat\x18\x02 \x01(\x0b\x32\".steeple.inference.v1.ConversationH\x00\x12\x1f\n\x12\x61\x64\x64_special_tokens\x18\x03 \x01(\x08H\x01\x88\x01\x01\x42\x07\n\x05inputB\x15\n\x13_add_special_tokens\"h\n\x0c\x43onversation\x12\x30\n\x08messages\x18\x01 \x03(\x0b\x32\x1e.steeple.common.v1.ChatMessage\x12&\n\x05tools\x18\x02 \x03(\x0b\x32\x17.steeple.common.v1.Tool\"n\n\x0eTokenizeResult\x12-\n\x06tokens\x18\x01 \x01(\x0b\x32\x1b.steeple.common.v1.TokenIdsH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"X\n\x10TokenizeResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x35\n\x07results\x18\x02 \x03(\x0b\x32$.steeple.inference.v1.TokenizeResult\"\x98\x01\n\x11\x44\x65tokenizeRequest\x12\x12\n\x05model\x18\x01 \x01(\tH\x00\x88\x01\x01\x12+\n\x06inputs\x18\x02 \x03(\x0b\x32\x1b.steeple.common.v1.TokenIds\x12 \n\x13skip_special_tokens\x18\x03 \x01(\x08H\x01\x88\x01\x01\x42\x08\n\x06_modelB\x16\n\x14_skip_special_tokens\"Q\n\x10\x44\x65tokenizeResult\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\\\n\x12\x44\x65tokenizeResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x37\n\x07results\x18\x02 \x03(\x0b\x32&.steeple.inference.v1.DetokenizeResult2\x85\x02\n\x13TokenizationService\x12r\n\x08Tokenize\x12%.steeple.inference.v1.TokenizeRequest\x1a&.steeple.inference.v1.TokenizeResponse\"\x17\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/tokenize:\x01*\x12z\n\nDetokenize\x12\'.steeple.inference.v1.DetokenizeRequest\x1a(.steeple.inference.v1.DetokenizeResponse\"\x19\x82\xd3\xe4\x93\x02\x13\"\x0e/v1/detokenize:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'steeple.inference.v1.tokenization_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TOKENIZEREQUEST']._serialized_start=160
-  _globals['_TOKENIZEREQUEST']._serialized_end=260
-  _globals['_TOKENIZEINPUT']._serialized_start=263
-  _globals['_TOKENIZEINPUT']._serialized_end=411
-  _globals['_CONVERSATION']._serialized_start=413
-  _globals['_CONVERSATION']._serialized_end=517
-  _globals['_TOKENIZERESULT']._serialized_start=519
-  _globals['_TOKENIZERESULT']._serialized_end=629
-  _globals['_TOKENIZERESPONSE']._serialized_start=631
-  _globals['_TOKENIZERESPONSE']._serialized_end=719
-  _globals['_DETOKENIZEREQUEST']._serialized_start=722
-  _globals['_DETOKENIZEREQUEST']._serialized_end=874
-  _globals['_DETOKENIZERESULT']._serialized_start=876
-  _globals['_DETOKENIZERESULT']._serialized_end=957
-  _globals['_DETOKENIZERESPONSE']._serialized_start=959
-  _globals['_DETOKENIZERESPONSE']._serialized_end=1051
-  _globals['_TOKENIZATIONSERVICE']._serialized_start=1054
-  _globals['_TOKENIZATIONSERVICE']._serialized_end=1263
+  _globals['_TOKENIZATIONSERVICE'].methods_by_name['Tokenize']._loaded_options = None
+  _globals['_TOKENIZATIONSERVICE'].methods_by_name['Tokenize']._serialized_options = b'\202\323\344\223\002\021\"\014/v1/tokenize:\001*'
+  _globals['_TOKENIZATIONSERVICE'].methods_by_name['Detokenize']._loaded_options = None
+  _globals['_TOKENIZATIONSERVICE'].methods_by_name['Detokenize']._serialized_options = b'\202\323\344\223\002\023\"\016/v1/detokenize:\001*'
+  _globals['_TOKENIZEREQUEST']._serialized_start=190
+  _globals['_TOKENIZEREQUEST']._serialized_end=290
+  _globals['_TOKENIZEINPUT']._serialized_start=293
+  _globals['_TOKENIZEINPUT']._serialized_end=441
+  _globals['_CONVERSATION']._serialized_start=443
+  _globals['_CONVERSATION']._serialized_end=547
+  _globals['_TOKENIZERESULT']._serialized_start=549
+  _globals['_TOKENIZERESULT']._serialized_end=659
+  _globals['_TOKENIZERESPONSE']._serialized_start=661
+  _globals['_TOKENIZERESPONSE']._serialized_end=749
+  _globals['_DETOKENIZEREQUEST']._serialized_start=752
+  _globals['_DETOKENIZEREQUEST']._serialized_end=904
+  _globals['_DETOKENIZERESULT']._serialized_start=906
+  _globals['_DETOKENIZERESULT']._serialized_end=987
+  _globals['_DETOKENIZERESPONSE']._serialized_start=989
+  _globals['_DETOKENIZERESPONSE']._serialized_end=1081
+  _globals['_TOKENIZATIONSERVICE']._serialized_start=1084
+  _globals['_TOKENIZATIONSERVICE']._serialized_end=1345
 # @@protoc_insertion_point(module_scope)
