@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Percentiles:
-    """Half, nine of ten, and ninety-nine of a hundred values are at most this."""
+    """So many of a hundred values are at most this."""
 
     p50: float
     p90: float
+    p95: float
     p99: float
 
 
@@ -19,7 +20,10 @@ def percentiles(values: Iterable[float]) -> Percentiles | None:
     if not ordered:
         return None
     return Percentiles(
-        p50=_nearest(ordered, 50), p90=_nearest(ordered, 90), p99=_nearest(ordered, 99)
+        p50=_nearest(ordered, 50),
+        p90=_nearest(ordered, 90),
+        p95=_nearest(ordered, 95),
+        p99=_nearest(ordered, 99),
     )
 
 

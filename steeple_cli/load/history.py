@@ -1,6 +1,5 @@
 """What one caller asked for and saw, event by event. Recorded first, judged afterwards."""
 
-import itertools
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -21,6 +20,10 @@ class LoadRequest:
     """Events after which the caller cancels; None = stays to the end."""
     pause_s: float = 0.0
     """What the caller waits before it reads the next event."""
+    due_s: float | None = None
+    """When it is to be sent, on the callers' clock; None = as soon as its caller is free."""
+    is_warm_up: bool = False
+    """Sent, but not judged."""
 
 
 class End(Enum):
@@ -60,19 +63,3 @@ class History:
     def usage(self) -> Usage | None:
         """What the server says it consumed; None without a regular end."""
         return next((event for _, event in self.events if isinstance(event, Usage)), None)
-
-    @property
-    def ttft_s(self) -> float | None:
-        """From sending to the first token; None if none came."""
-        first = next((t for t, e in self.events if isinstance(e, TextDelta)), None)
-        return None if first is None else first - self.sent_s
-
-    @property
-    def itl_s(self) -> list[float]:
-        """Between tokens: the time from one delta to the next, shared by the tokens it brought."""
-        gaps: list[float] = []
-        deltas = [(t, e.num_completion_tokens) for t, e in self.events if isinstance(e, TextDelta)]
-        for (before_s, before), (now_s, now) in itertools.pairwise(deltas):
-            brought = max(1, now - before)
-            gaps += [(now_s - before_s) / brought] * brought
-        return gaps

@@ -5,79 +5,71 @@ rate: only it shows what waiting does to latency.
 """
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import TypeVar
 
-from steeple_cli.load.history import History, LoadRequest
+from steeple_cli.load.history import LoadRequest
 
-Send = Callable[[LoadRequest], Awaitable[History]]
-OnEnd = Callable[[History], None]
+Sent = TypeVar("Sent")
+"""What is kept of a request, once it has ended."""
 
 
-def _ignore(_: History) -> None:
+def _ignore(_: object) -> None:
     pass
 
 
 async def closed_loop(
-    send: Send, requests: Iterable[LoadRequest], *, num_callers: int, on_end: OnEnd = _ignore
-) -> list[History]:
-    """Send all requests, at most `num_callers` at a time; histories in order of their end."""
+    send: Callable[[LoadRequest], Awaitable[Sent]],
+    requests: Iterable[LoadRequest],
+    *,
+    num_callers: int,
+    on_end: Callable[[Sent], None] = _ignore,
+) -> list[Sent]:
+    """Send all requests, at most `num_callers` at a time; what is kept, in order of their end."""
     waiting = iter(requests)
-    histories: list[History] = []
+    kept: list[Sent] = []
 
     async def call() -> None:
         for request in waiting:
-            histories.append(await send(request))
-            on_end(histories[-1])
+            kept.append(await send(request))
+            on_end(kept[-1])
 
     async with asyncio.TaskGroup() as callers:
         for _ in range(num_callers):
             callers.create_task(call())
-    return histories
+    return kept
 
 
 async def open_loop(
-    send: Send,
+    send: Callable[[LoadRequest], Awaitable[Sent]],
     requests: Iterable[LoadRequest],
     arrivals_s: Iterable[float],
     *,
-    on_end: OnEnd = _ignore,
-) -> list[History]:
+    on_end: Callable[[Sent], None] = _ignore,
+) -> list[Sent]:
     """Send each request at its time from now, never waiting for earlier ones.
 
     Args:
         send: how.
-        requests: what, in order.
+        requests: what, in order; each is told when it is due.
         arrivals_s: when, ascending; the shorter of the two ends the load.
-        on_end: told of each history.
+        on_end: told of what is kept of each.
     """
     clock = asyncio.get_running_loop().time
     start = clock()
-    histories: list[History] = []
+    kept: list[Sent] = []
 
     async def call(request: LoadRequest) -> None:
-        histories.append(await send(request))
-        on_end(histories[-1])
+        kept.append(await send(request))
+        on_end(kept[-1])
 
     async with asyncio.TaskGroup() as callers:
-        for request, arrival_s in zip(requests, arrivals_s, strict=False):
-            await asyncio.sleep(max(0.0, start + arrival_s - clock()))
-            callers.create_task(call(request))
-    return histories
-
-
-def poisson(rate: float, seed: int) -> Iterator[float]:
-    """Endless arrival times in seconds, `rate` per second on average.
-
-    Args:
-        rate: above 0.
-        seed: the same seed gives the same times.
-    """
-    draw = random.Random(seed)  # noqa: S311 - load, not cryptography
-    at_s = 0.0
-    while True:
-        at_s += draw.expovariate(rate)
-        yield at_s
+        for arrival_s, request in zip(arrivals_s, requests, strict=False):
+            due_s = start + arrival_s
+            await asyncio.sleep(max(0.0, due_s - clock()))
+            callers.create_task(call(replace(request, due_s=due_s)))
+    return kept
 
 
 def while_time(

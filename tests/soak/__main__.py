@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 from steeple_cli.load.figures import figures
 from steeple_cli.load.history import History
 from steeple_cli.load.loops import closed_loop, while_time
+from steeple_cli.load.sample import sample_of
 from steeple_demo import model_dir
 from tests.soak.books import Book, book_of, differences
 from tests.soak.faults import FAULTS, TOKENIZER_KILLED
@@ -138,10 +139,10 @@ async def soak(minutes: float, seed: int) -> int:
     assert run.before is not None
     broken = broken_promises(run.histories, run.outages)
     lost = differences(run.before, after)
-    told = figures(run.histories)
+    told = figures([sample_of(history) for history in run.histories])
     print(f"{len(run.histories)} requests, {dict(run.happened)}")
-    print(f"done {told.num_done}, left {told.num_left}, failures {dict(told.failures)}")
-    print(f"{told.tokens_per_s:.0f} tokens/s; TTFT {told.ttft_s}; ITL {told.itl_s}")
+    print(told.counts)
+    print(f"{told.rates.tokens_per_s:.0f} tokens/s; {told.latencies}")
     print(f"gateway before {run.before}; after {after}")
     print(f"{len(broken)} broken promises, {len(lost)} things not given back")
     for line in [*broken[:50], *lost]:

@@ -3,8 +3,9 @@
 import asyncio
 from itertools import islice
 
+from steeple_cli.load.arrivals import ARRIVALS, constant, poisson
 from steeple_cli.load.history import History, LoadRequest
-from steeple_cli.load.loops import closed_loop, open_loop, poisson, while_time
+from steeple_cli.load.loops import closed_loop, open_loop, while_time
 from tests.support.histories import history
 
 
@@ -63,6 +64,30 @@ def test_the_same_seed_gives_the_same_times_at_about_the_rate() -> None:
     assert times == sorted(times)
     # The sum of n exponential gaps has a relative deviation of 1 / sqrt(n): 5 sigma.
     assert abs(times[-1] / 100.0 - 1.0) < 5 / 5000**0.5
+
+
+async def test_an_open_loop_tells_each_request_when_it_was_due() -> None:
+    """By the schedule, which a busy sender does not move."""
+    gate = _Gate()
+    gate.open.set()
+    start = asyncio.get_running_loop().time()
+    histories = await open_loop(gate.send, _requests(9), [0.0, 0.01, 0.02])
+    due = [h.request.due_s for h in histories]
+    assert all(at_s is not None for at_s in due)
+    first = due[0] or 0.0
+    assert first >= start
+    assert [round((at_s or 0.0) - first, 6) for at_s in due] == [0.0, 0.01, 0.02]
+
+
+def test_constant_arrivals_are_as_far_apart_as_the_rate_says() -> None:
+    assert list(islice(constant(4.0, seed=1), 3)) == [0.25, 0.5, 0.75]
+
+
+def test_arrivals_are_found_by_name() -> None:
+    assert {name: next(made(2.0, 1)) for name, made in ARRIVALS.items()} == {
+        "constant": 0.5,
+        "poisson": next(poisson(2.0, 1)),
+    }
 
 
 def test_no_request_is_handed_out_when_the_time_is_over() -> None:

@@ -109,10 +109,10 @@ def test_rates_and_shares_are_of_the_span() -> None:
 
 def test_latencies_are_seen_by_the_caller() -> None:
     figures = figures_of(TINY, num_blocks=8)
-    assert figures.latencies.queue_s == Percentiles(p50=0.0, p90=2.0, p99=2.0)
-    assert figures.latencies.ttft_s == Percentiles(p50=1.0, p90=3.0, p99=3.0)
-    assert figures.latencies.itl_s == Percentiles(p50=1.0, p90=3.0, p99=3.0)
-    assert figures.latencies.total_s == Percentiles(p50=5.0, p90=5.0, p99=5.0)
+    assert figures.latencies.queue_s == Percentiles(p50=0.0, p90=2.0, p95=2.0, p99=2.0)
+    assert figures.latencies.ttft_s == Percentiles(p50=1.0, p90=3.0, p95=3.0, p99=3.0)
+    assert figures.latencies.itl_s == Percentiles(p50=1.0, p90=3.0, p95=3.0, p99=3.0)
+    assert figures.latencies.total_s == Percentiles(p50=5.0, p90=5.0, p95=5.0, p99=5.0)
 
 
 def test_padding_is_what_is_computed_and_holds_no_token() -> None:
@@ -145,18 +145,18 @@ def test_where_nothing_was_done_there_is_no_share() -> None:
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ([3.0], (3.0, 3.0, 3.0)),
-        ([2.0, 1.0], (1.0, 2.0, 2.0)),
-        (list(map(float, range(1, 101))), (50.0, 90.0, 99.0)),
-        (list(map(float, range(1, 12))), (6.0, 10.0, 11.0)),
+        ([3.0], (3.0, 3.0, 3.0, 3.0)),
+        ([2.0, 1.0], (1.0, 2.0, 2.0, 2.0)),
+        (list(map(float, range(1, 101))), (50.0, 90.0, 95.0, 99.0)),
+        (list(map(float, range(1, 12))), (6.0, 10.0, 11.0, 11.0)),
     ],
 )
 def test_percentiles_are_values_that_occurred(
-    values: list[float], expected: tuple[float, float, float]
+    values: list[float], expected: tuple[float, float, float, float]
 ) -> None:
     found = percentiles(values)
     assert found is not None
-    assert (found.p50, found.p90, found.p99) == expected
+    assert (found.p50, found.p90, found.p95, found.p99) == expected
 
 
 def test_the_table_has_a_column_per_policy_and_dashes_for_nothing() -> None:
