@@ -9,6 +9,7 @@ from engine_svc.core.params import FinishReason, LengthPenalty, SamplingParams, 
 from engine_svc.core.request_spec import RequestSpec
 from steeple.common.v1 import finish_reason_pb2, sampling_pb2
 from steeple.engine.v1 import generate_pb2, info_pb2
+from steeple_rpc.version import steeple_version
 
 FINISH_REASONS = {
     FinishReason.EOS: finish_reason_pb2.FINISH_REASON_EOS,
@@ -162,6 +163,8 @@ def to_info(
         weights_bytes=info.weights_bytes,
         kv_cache_bytes=info.kv_cache_bytes,
         geometry=geometry_message(info),
+        load_ns=_ns(info.load_s),
+        version=steeple_version(),
     )
 
 

@@ -48,6 +48,11 @@ class EngineFacts:
     num_blocks: int
     weights_bytes: int
     kv_cache_bytes: int
+    runner: str = ""
+    load_ns: int = 0
+    """From the start of its loading until it was ready."""
+    version: str = ""
+    """Of Steeple, where the engine tells it."""
 
     @property
     def kv_tokens(self) -> int:

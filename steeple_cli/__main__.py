@@ -1,4 +1,4 @@
-"""`steeple serve | plan | demo | wait | generate | chat | token`."""
+"""`steeple serve | plan | demo | wait | generate | chat | models | token`."""
 
 import sys
 
@@ -7,6 +7,7 @@ import typer
 from steeple_cli.chat import chat
 from steeple_cli.demo import demo
 from steeple_cli.generate import generate
+from steeple_cli.models import models
 from steeple_cli.plan import plan
 from steeple_cli.serve import serve
 from steeple_cli.tokens import token
@@ -19,7 +20,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (serve, plan, demo, wait, generate, chat):
+for command in (serve, plan, demo, wait, generate, chat, models):
     app.command()(command)
 app.add_typer(token, name="token")
 

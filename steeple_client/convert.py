@@ -18,6 +18,7 @@ from steeple_client.values import (
     LengthPenalty,
     Message,
     Model,
+    ModelEngine,
     Started,
     TextDelta,
     Token,
@@ -201,6 +202,22 @@ def to_model(message: model_service_pb2.Model) -> Model:
         num_engines=len(engines),
         weights_bytes=max((engine.weights_bytes for engine in engines), default=0),
         kv_cache_bytes=sum(engine.kv_cache_bytes for engine in engines),
+        engines=tuple(map(_engine, engines)),
+    )
+
+
+def _engine(message: model_service_pb2.ModelEngine) -> ModelEngine:
+    return ModelEngine(
+        runner=message.runner,
+        device=message.device,
+        scheduler=message.scheduler,
+        load_s=message.load_ns / 1e9,
+        weights_bytes=message.weights_bytes,
+        kv_cache_bytes=message.kv_cache_bytes,
+        kv_tokens=message.kv_tokens,
+        max_num_seqs=message.max_num_seqs,
+        max_concurrency=message.max_concurrency,
+        version=message.version,
     )
 
 

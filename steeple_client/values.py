@@ -136,6 +136,29 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelEngine:
+    """One engine that serves a model, and its room."""
+
+    runner: str
+    """What runs the model, e.g. fms."""
+    device: str
+    scheduler: str
+    """The batching policy, e.g. continuous."""
+    load_s: float
+    """From the start of its loading until it was ready."""
+    weights_bytes: int
+    kv_cache_bytes: int
+    kv_tokens: int
+    """Tokens whose keys and values fit at once."""
+    max_num_seqs: int
+    """Most requests in one step."""
+    max_concurrency: float
+    """Full-length requests that fit at once."""
+    version: str = ""
+    """Of Steeple; empty where it is too old to tell."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """A served model and its room."""
 
@@ -153,3 +176,4 @@ class Model:
     """Of one engine."""
     kv_cache_bytes: int
     """Over all engines."""
+    engines: tuple[ModelEngine, ...] = ()

@@ -95,6 +95,8 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     num_blocks: int
     weights_bytes: int
     kv_cache_bytes: int
+    load_s: float = 0.0
+    """From the start of loading to readiness."""
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):

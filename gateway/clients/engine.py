@@ -89,6 +89,9 @@ def _facts(info: info_pb2.GetEngineInfoResponse) -> EngineFacts:
         num_blocks=info.num_blocks,
         weights_bytes=info.weights_bytes,
         kv_cache_bytes=info.kv_cache_bytes,
+        runner=info.runner,
+        load_ns=info.load_ns,
+        version=info.version,
     )
 
 

@@ -72,4 +72,7 @@ def _engine(engine: EngineState) -> model_service_pb2.ModelEngine:
         kv_cache_bytes=facts.kv_cache_bytes,
         scheduler=facts.scheduler,
         device=facts.device,
+        runner=facts.runner,
+        load_ns=facts.load_ns,
+        version=facts.version,
     )

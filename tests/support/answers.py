@@ -122,7 +122,17 @@ def replied(reply: Any) -> Any:
 def model(name: str, *, num_engines: int = 1) -> model_service_pb2.Model:
     """A served model with so many engines of 160 KV tokens."""
     engine = model_service_pb2.ModelEngine(
-        ready=True, kv_tokens=160, max_concurrency=1.5, weights_bytes=10, kv_cache_bytes=20
+        ready=True,
+        kv_tokens=160,
+        max_num_seqs=4,
+        max_concurrency=1.5,
+        weights_bytes=10,
+        kv_cache_bytes=20,
+        scheduler="continuous",
+        device="cpu",
+        runner="fms",
+        load_ns=2_500_000_000,
+        version="0.1.0",
     )
     return model_service_pb2.Model(
         name=name,

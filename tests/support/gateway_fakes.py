@@ -55,6 +55,9 @@ def engine_facts(**changed: Any) -> EngineFacts:
         "num_blocks": 10,
         "weights_bytes": 1,
         "kv_cache_bytes": 2,
+        "runner": "fms",
+        "load_ns": 3,
+        "version": "0.1.0",
     }
     return EngineFacts(**{**facts, **changed})
 

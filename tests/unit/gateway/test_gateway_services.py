@@ -216,6 +216,7 @@ async def test_a_model_tells_its_limits_and_its_room(models: Stub) -> None:
     assert engine.ready
     assert (engine.kv_tokens, engine.max_num_seqs, engine.max_concurrency) == (160, 1, 1.0)
     assert (engine.weights_bytes, engine.kv_cache_bytes) == (1, 2)
+    assert (engine.runner, engine.load_ns, engine.version) == ("fms", 3, "0.1.0")
 
 
 async def test_a_model_without_a_template_cannot_chat(models: Stub, backends: FakeBackends) -> None:

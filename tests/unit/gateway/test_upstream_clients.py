@@ -44,6 +44,9 @@ INFO = info_pb2.GetEngineInfoResponse(
     max_num_seqs=4,
     block_size=16,
     num_blocks=10,
+    runner="fms",
+    load_ns=7,
+    version="9.9",
     default_sampling=sampling_pb2.SamplingParams(temperature=0.5),
     geometry=info_pb2.Geometry(scheduler="continuous"),
 )
@@ -122,6 +125,7 @@ async def test_what_an_engine_serves_becomes_facts(engine: EngineClient) -> None
     assert (facts.instance_id, facts.model, facts.scheduler) == ("i", "m", "continuous")
     assert (facts.kv_tokens, facts.max_concurrency) == (160, 1.6)
     assert facts.default_sampling == {"temperature": 0.5}
+    assert (facts.runner, facts.load_ns, facts.version) == ("fms", 7, "9.9")
     assert await engine.num_requests() == 5
 
 

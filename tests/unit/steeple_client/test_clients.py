@@ -11,6 +11,7 @@ from steeple_client import (
     Generation,
     LengthPenalty,
     Model,
+    ModelEngine,
     TextDelta,
     Token,
     assistant,
@@ -156,6 +157,20 @@ async def test_a_tokens_odds_are_told(calls: Calls, script: ScriptedInference) -
     assert token == Token(token_id=1, text="4", logprob=-1.5, rank=2, top=top)
 
 
+ENGINE = ModelEngine(
+    runner="fms",
+    device="cpu",
+    scheduler="continuous",
+    load_s=2.5,
+    weights_bytes=10,
+    kv_cache_bytes=20,
+    kv_tokens=160,
+    max_num_seqs=4,
+    max_concurrency=1.5,
+    version="0.1.0",
+)
+
+
 async def test_a_model_tells_its_room_over_all_engines(
     calls: Calls, models: ScriptedModels
 ) -> None:
@@ -171,6 +186,7 @@ async def test_a_model_tells_its_room_over_all_engines(
         num_engines=2,
         weights_bytes=10,
         kv_cache_bytes=40,
+        engines=(ENGINE, ENGINE),
     )
 
 

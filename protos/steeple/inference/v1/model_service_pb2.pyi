@@ -231,6 +231,9 @@ class ModelEngine(_message.Message):
     KV_CACHE_BYTES_FIELD_NUMBER: _builtins.int
     SCHEDULER_FIELD_NUMBER: _builtins.int
     DEVICE_FIELD_NUMBER: _builtins.int
+    RUNNER_FIELD_NUMBER: _builtins.int
+    LOAD_NS_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     ready: _builtins.bool
     """Ready to take requests."""
     kv_tokens: _builtins.int
@@ -246,6 +249,12 @@ class ModelEngine(_message.Message):
     """The scheduling policy, e.g. continuous."""
     device: _builtins.str
     """Where it computes, e.g. cpu."""
+    runner: _builtins.str
+    """What runs the model, e.g. fms or fake."""
+    load_ns: _builtins.int
+    """From the start of its loading until it was ready, warm-up included, in nanoseconds."""
+    version: _builtins.str
+    """The version of Steeple that serves it."""
     def __init__(
         self,
         *,
@@ -257,10 +266,13 @@ class ModelEngine(_message.Message):
         kv_cache_bytes: _builtins.int = ...,
         scheduler: _builtins.str = ...,
         device: _builtins.str = ...,
+        runner: _builtins.str = ...,
+        load_ns: _builtins.int = ...,
+        version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "kv_cache_bytes", b"kv_cache_bytes", "kv_tokens", b"kv_tokens", "max_concurrency", b"max_concurrency", "max_num_seqs", b"max_num_seqs", "ready", b"ready", "scheduler", b"scheduler", "weights_bytes", b"weights_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "kv_cache_bytes", b"kv_cache_bytes", "kv_tokens", b"kv_tokens", "load_ns", b"load_ns", "max_concurrency", b"max_concurrency", "max_num_seqs", b"max_num_seqs", "ready", b"ready", "runner", b"runner", "scheduler", b"scheduler", "version", b"version", "weights_bytes", b"weights_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
