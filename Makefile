@@ -10,7 +10,7 @@ TORCH_INDEX_URL ?=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	$(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL)) --constraint constraints.txt
 
-.PHONY: help demo test lint format protos protos-baseline wheel-check faults soak mutants clean train
+.PHONY: help demo test lint format protos protos-baseline wheel-check faults soak bench-path mutants clean train
 .DEFAULT_GOAL := help
 
 help: ## Show this.
@@ -77,6 +77,9 @@ MINUTES := 10
 
 soak: $(VENV)/.installed-dev ## Mixed traffic and a random fault every 20 s (make soak MINUTES=60).
 	$(BIN)/python -m tests.soak --minutes $(MINUTES)
+
+bench-path: $(VENV)/.installed-dev ## Tokens per second and CPU of the path, with a model of 0 ms.
+	$(BIN)/python -m benchmarks.path
 
 mutants: $(VENV)/.installed-dev ## Change the policies in every small way; tell which changes no test notices.
 	$(PIP_INSTALL) --editable '.[mutants]'
