@@ -5,6 +5,7 @@ it gets the prompt and the ids so far, and goes on at the next position. A posit
 next one is the engine's fault and never passed on.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import Protocol
 
 from gateway.catalog import Catalog, EngineState
 from gateway.changes import Changes
+from gateway.leave import Leave
 from gateway.takeover import Takeovers
 from gateway.upstream_values import EngineFacts, EngineRequest, EngineUpdate
 from gateway.values import FinishReason
@@ -23,7 +25,7 @@ class TokenSource(Protocol):
     """The part of an engine's client that computes requests."""
 
     def generate(
-        self, request: EngineRequest, timeout_s: float | None
+        self, request: EngineRequest, timeout_s: float | None, leave: Leave
     ) -> AsyncGenerator[EngineUpdate, None]:
         """Produce one output; leaving in any way ends it on the engine."""
 
@@ -88,6 +90,7 @@ class EngineRun:
         self._has_begun = False
         self._received: list[int] = []
         self._failed: set[str] = set()
+        self._leave = Leave()
 
     async def run(self, take: Callable[[EngineUpdate], bool]) -> None:
         """Produce the output to its end, or until it is no longer wanted.
@@ -116,6 +119,10 @@ class EngineRun:
                 raise self._takeovers.too_late()
             state = successor
 
+    def leave(self, task: "asyncio.Task[None]") -> None:
+        """End the task that runs it: nobody wants the output any more."""
+        self._leave.leave(task)
+
     async def _first_engine(self) -> EngineState:
         """The least loaded one; where none serves any more since the request came, the next."""
         try:
@@ -135,7 +142,7 @@ class EngineRun:
             raise DeadlineExpired("the request took too long")
         self._num_attempts += 1
         client = self._pool.engines[state.index].client
-        updates = client.generate(self._request_now(), timeout_s)
+        updates = client.generate(self._request_now(), timeout_s, self._leave)
         try:
             async with aclosing(updates):
                 async for update in updates:

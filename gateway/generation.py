@@ -73,7 +73,7 @@ class Generation:
                     yield batch
         finally:
             outbox.release()
-            reading.cancel()
+            run.leave(reading)
             try:
                 await asyncio.wait({reading})
             finally:

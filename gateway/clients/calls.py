@@ -8,6 +8,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
+from gateway.leave import Leave
 from steeple_rpc import status
 from steeple_rpc.context import REQUEST_ID_KEY, current_rpc
 from steeple_rpc.errors import (
@@ -62,21 +63,25 @@ async def unary(call: Awaitable[Reply], *, lost: str, is_callers_deadline: bool 
 
 
 # The stream's message type is the caller's; grpc's call classes are generic in their stubs only.
-async def stream(call: Any, *, lost: str) -> AsyncGenerator[Any, None]:
+async def stream(call: Any, leave: Leave, *, lost: str) -> AsyncGenerator[Any, None]:
     """The messages of a server stream; leaving in any way cancels the call.
 
     A dropped call object would go on: grpcio does not cancel it. Its timeout is the caller's.
 
+    Args:
+        call: just made.
+        leave: by which the reader may be ended from outside.
+        lost: the reason to tell when the service is gone.
+
     Raises:
         ServiceError: what the service answered, or Unavailable with `lost`.
     """
-    try:
-        async for message in call:
-            yield message
-    except grpc.aio.AioRpcError as error:
-        raise told(error, lost=lost, is_callers_deadline=True) from error
-    finally:
-        call.cancel()
+    with leave.reading(call):
+        try:
+            async for message in call:
+                yield message
+        except grpc.aio.AioRpcError as error:
+            raise told(error, lost=lost, is_callers_deadline=True) from error
 
 
 def told(error: grpc.aio.AioRpcError, *, lost: str, is_callers_deadline: bool) -> ServiceError:

@@ -6,6 +6,7 @@ from contextlib import aclosing
 import grpc
 
 from gateway.clients.calls import stream, unary, upstream_call
+from gateway.leave import Leave
 from gateway.upstream_values import EngineFacts, EngineRequest, EngineUpdate, TokenLogprobs
 from gateway.values import FinishReason, LogprobsWanted
 from steeple.common.v1 import finish_reason_pb2, sampling_pb2, tokens_pb2
@@ -36,7 +37,7 @@ class EngineClient:
         return load.num_running + load.num_waiting
 
     async def generate(
-        self, request: EngineRequest, timeout_s: float | None
+        self, request: EngineRequest, timeout_s: float | None, leave: Leave
     ) -> AsyncGenerator[EngineUpdate, None]:
         """Produce one output; leaving in any way ends it on the engine."""
         message = generate_pb2.GenerateRequest(
@@ -54,7 +55,7 @@ class EngineClient:
         try:
             with upstream_call(_GENERATE) as metadata:
                 call = self._stub.Generate(message, timeout=timeout_s, metadata=metadata)
-                async with aclosing(stream(call, lost=LOST)) as responses:
+                async with aclosing(stream(call, leave, lost=LOST)) as responses:
                     async for response in responses:
                         yield _update(response)
         except ServiceError as error:

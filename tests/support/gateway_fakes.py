@@ -10,6 +10,7 @@ from gateway.balance import EngineLoad
 from gateway.catalog import Catalog, EngineState
 from gateway.changes import Changes
 from gateway.clients.detokenize_session import TextSink
+from gateway.leave import Leave
 from gateway.upstream_values import (
     EncodeInput,
     EngineFacts,
@@ -128,7 +129,7 @@ class FakeEngine:
     left: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def generate(
-        self, request: EngineRequest, timeout_s: float | None
+        self, request: EngineRequest, timeout_s: float | None, leave: Leave
     ) -> AsyncGenerator[EngineUpdate, None]:
         self.requests.append(request)
         self.timeouts.append(timeout_s)

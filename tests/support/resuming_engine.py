@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 
+from gateway.leave import Leave
 from gateway.upstream_values import EngineRequest, EngineUpdate
 from gateway.values import FinishReason
 from steeple_rpc.errors import ServiceError, Unavailable
@@ -53,7 +54,7 @@ class ResumingEngine:
     num_running: int = 0
 
     async def generate(
-        self, request: EngineRequest, timeout_s: float | None
+        self, request: EngineRequest, timeout_s: float | None, leave: Leave
     ) -> AsyncGenerator[EngineUpdate, None]:
         life = self.lives[0] if len(self.lives) == 1 else self.lives.pop(0)
         self.requests.append(request)

@@ -10,6 +10,7 @@ import grpc
 import pytest
 
 from gateway.clients.engine import EngineClient
+from gateway.leave import Leave
 from gateway.upstream_values import EngineRequest, EngineUpdate, TokenLogprobs
 from gateway.upstreams import Engine, Upstream
 from gateway.values import FinishReason, LogprobsWanted
@@ -110,7 +111,7 @@ async def engine(served: Serving) -> AsyncIterator[EngineClient]:
 
 
 async def updates_of(engine: EngineClient, timeout_s: float | None = None) -> list[EngineUpdate]:
-    async with aclosing(engine.generate(REQUEST, timeout_s)) as updates:
+    async with aclosing(engine.generate(REQUEST, timeout_s, Leave())) as updates:
         return [update async for update in updates]
 
 
@@ -190,7 +191,7 @@ async def test_every_parameter_travels(engine: EngineClient, engines: Engines) -
         logprobs=LogprobsWanted(token_ids=(3, 1)),
         cache_salt="s",
     )
-    async with aclosing(engine.generate(request, PATIENCE_S)) as updates:
+    async with aclosing(engine.generate(request, PATIENCE_S, Leave())) as updates:
         _ = [update async for update in updates]
     (got,) = engines.requests
     assert dict(got.sampling.logit_bias) == {5: -1.0}
@@ -267,7 +268,7 @@ async def test_an_engine_that_stops_under_a_stream_is_lost(
 ) -> None:
     started = generate_pb2.Started()
     engines.responses, engines.hangs = [generate_pb2.GenerateResponse(started=started)], True
-    async with aclosing(engine.generate(REQUEST, None)) as updates:
+    async with aclosing(engine.generate(REQUEST, None, Leave())) as updates:
         assert (await anext(updates)).is_first
         await served.server.stop(0)
         error = await refusal(anext(updates))
@@ -295,7 +296,7 @@ async def test_leaving_a_stream_ends_it_on_the_engine(
 ) -> None:
     started = generate_pb2.Started()
     engines.responses, engines.hangs = [generate_pb2.GenerateResponse(started=started)], True
-    updates: AsyncGenerator[EngineUpdate, None] = engine.generate(REQUEST, None)
+    updates: AsyncGenerator[EngineUpdate, None] = engine.generate(REQUEST, None, Leave())
     await anext(updates)
     await updates.aclose()
     async with asyncio.timeout(PATIENCE_S):
