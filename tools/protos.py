@@ -1,9 +1,11 @@
-"""Generate the Python code of the contract, and its descriptor set, from its .proto files.
+"""Generate the contract's Python code, descriptor set and reference from its .proto files.
 
-`python tools/protos.py [OUT]` writes beside the .proto files, or into OUT so that a test can
-compare. Needs grpcio-tools and mypy-protobuf (the `dev` extra).
+`python tools/protos.py` writes beside the .proto files and into docs/; with OUT, all but the
+reference into OUT, so that a test can compare. Needs grpcio-tools and mypy-protobuf (the `dev`
+extra).
 """
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -27,6 +29,12 @@ def generate(out: Path) -> None:
     _protoc(out, ("grpc_python", "mypy_grpc"), services)
     _add_package_files(out)
     _write_descriptor_set(out / "steeple" / "descriptors.binpb")
+
+
+def described(path: Path) -> bytes:
+    """The descriptor set of our files with their comments, written to `path` on the way."""
+    _compile([f"--descriptor_set_out={path}", "--include_source_info"], sources())
+    return path.read_bytes()
 
 
 def _write_descriptor_set(path: Path) -> None:
@@ -67,5 +75,16 @@ def _add_package_files(out: Path) -> None:
         (out / package / "__init__.py").touch()
 
 
+def write_reference() -> None:
+    """Write the pages of docs/ that tell the contract."""
+    # A program of its own: it reads the contract through this file.
+    command = [sys.executable, "-m", "tools.api_reference"]
+    subprocess.run(command, cwd=ROOT.parent, check=True)  # noqa: S603 - of this repository
+
+
 if __name__ == "__main__":
-    generate(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT)
+    if len(sys.argv) > 1:
+        generate(Path(sys.argv[1]))
+    else:
+        generate(ROOT)
+        write_reference()
