@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     Call = grpc.aio.UnaryStreamCall[bytes, bytes]
     Context = grpc.aio.ServicerContext[bytes, bytes]
 NUM_CALLS = 500
+NUM_ROUNDS = 3  # other threads of the test's process allocate, too
 LOST_BYTES = 60
 """Per call, with nothing but the bare read; what came with it is lost, too."""
 NOTHING_BYTES = 20
@@ -96,5 +97,7 @@ async def test_a_read_that_is_cut_off_is_never_freed_and_one_that_is_ended_is(
 ) -> None:
     """If the first half fails, grpcio has mended it: `gateway/leave.py` may go."""
     await _bytes_per_call(silent, leaves_by_call=True)  # connections, buffers
-    assert await _bytes_per_call(silent, leaves_by_call=False) > LOST_BYTES
-    assert await _bytes_per_call(silent, leaves_by_call=True) < NOTHING_BYTES
+    lost = [await _bytes_per_call(silent, leaves_by_call=False) for _ in range(NUM_ROUNDS)]
+    assert min(lost) > LOST_BYTES
+    nothing = [await _bytes_per_call(silent, leaves_by_call=True) for _ in range(NUM_ROUNDS)]
+    assert min(nothing) < NOTHING_BYTES
