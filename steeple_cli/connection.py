@@ -13,14 +13,11 @@ import typer
 
 from steeple_cli.exits import FAILED, USAGE_ERROR
 from steeple_cli.option import option
-from steeple_client import ChannelTls, Client
-from steeple_client.sync import DEFAULT_TARGET
+from steeple_client import DEFAULT_TARGET, ChannelTls, Client
 from steeple_rpc.errors import ServiceError
-from steeple_rpc.files import read_text
 from steeple_rpc.refused import SettingRefused
 from steeple_rpc.status import code_of
 
-_MAX_TOKEN_FILE_BYTES = 4096
 _PANEL = "Connection"
 
 
@@ -51,20 +48,12 @@ class Connection:
         Raises:
             ServiceError: the options do not go together, or a file cannot be used.
         """
-        return Client(self.target, tls=self._channel_tls(), token=self._token())
+        return Client(self.target, tls=self._channel_tls(), token=self.token_file or self.token)
 
     def _channel_tls(self) -> ChannelTls | None:
         if not (self.tls or self.tls_ca or self.tls_cert or self.tls_key):
             return None
         return ChannelTls(ca=self.tls_ca, cert=self.tls_cert, key=self.tls_key)
-
-    def _token(self) -> str | None:
-        if self.token_file is None:
-            return self.token
-        try:
-            return read_text(self.token_file, _MAX_TOKEN_FILE_BYTES).strip()
-        except SettingRefused as error:
-            raise SettingRefused(f"token file {self.token_file}: {error}") from error
 
 
 def client_command(command: Callable[..., None]) -> Callable[..., None]:

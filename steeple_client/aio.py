@@ -1,44 +1,46 @@
 """The asyncio client."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Self, Unpack
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-
-from steeple.inference.v1 import (
-    chat_pb2,
-    generate_pb2,
-    inference_service_pb2_grpc,
-    model_service_pb2,
-    model_service_pb2_grpc,
+from steeple_client import calls
+from steeple_client.aio_caller import AsyncCaller
+from steeple_client.aio_stream import AsyncGenerationStream
+from steeple_client.credentials import Credentials
+from steeple_client.errors import (
+    Cancelled,
+    DeadlineExpired,
+    ServiceError,
+    Unavailable,
+    not_ready,
 )
-from steeple_client import convert
-from steeple_client.credentials import CallMetadata, call_metadata
-from steeple_client.options import GenerateOptions
-from steeple_client.sync import CALL_TIMEOUT_S, DEFAULT_TARGET, RETRY_PAUSE_S
-from steeple_client.values import Event, Generation, Message, Model
-from steeple_rpc.channel import open_channel
-from steeple_rpc.errors import DeadlineExpired
-from steeple_rpc.status import from_call
+from steeple_client.options import ChatOptions, GenerateOptions
+from steeple_client.requests import Conversation, Prompt
+from steeple_client.retries import Retries
+from steeple_client.terms import DEFAULT_RETRIES, DEFAULT_TARGET, READY_PAUSE_S, Terms
+from steeple_client.values import Generation, Model
 from steeple_rpc.tls.channel_tls import ChannelTls
-
-Reply = TypeVar("Reply")
 
 
 class AsyncClient:
-    """One connection to a gateway, used on one event loop.
+    """One connection to a gateway, used on one event loop: that of its first call.
 
     Args:
-        target: HOST:PORT or unix:PATH of the gateway.
+        target: HOST:PORT or unix:PATH of the gateway; dns:///HOST:PORT or
+            ipv4:ADDRESS:PORT,ADDRESS:PORT of several, which are called in turn.
         tls: how to make sure of the server; None = plaintext.
-        token: shown with every call. In plaintext it goes nowhere but to this machine.
+        token: shown with every call; a path is a file that holds it, and is read again when it
+            changes. In plaintext it goes nowhere but to this machine.
+        retries: how often calls that can be made again are made; NO_RETRIES = once.
+        timeout_s: seconds for a generation and all its attempts, where the call says nothing;
+            None = the server's limit.
 
     Raises:
-        TlsRefused: a file of `tls` cannot be used.
         InvalidRequest: the token cannot be sent there.
+        SettingRefused: a file of `tls`, or the token's, cannot be used.
     """
 
     def __init__(
@@ -46,13 +48,19 @@ class AsyncClient:
         target: str = DEFAULT_TARGET,
         *,
         tls: ChannelTls | None = None,
-        token: str | None = None,
+        token: str | Path | None = None,
+        retries: Retries = DEFAULT_RETRIES,
+        timeout_s: float | None = None,
     ) -> None:
-        self._metadata = call_metadata(token, target=target, has_tls=tls is not None)
-        self._channel = open_channel(target, tls)
-        self._inference = inference_service_pb2_grpc.InferenceServiceStub(self._channel)
-        self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
-        self._health = health_pb2_grpc.HealthStub(self._channel)
+        self._caller = AsyncCaller(
+            Terms(
+                target=target,
+                tls=tls,
+                credentials=Credentials(token, target=target, has_tls=tls is not None),
+                retries=retries,
+                timeout_s=timeout_s,
+            )
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -67,73 +75,104 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Give the connection back; calls that still run are cancelled."""
-        await self._channel.close(None)
+        await self._caller.close()
 
-    async def generate(
-        self, prompt: convert.Prompt, **options: Unpack[GenerateOptions]
-    ) -> Generation:
-        """Continue a text, or token ids, and return the whole answer."""
-        request = convert.generate_request(generate_pb2.GenerateRequest, prompt, options)
-        call = self._inference.Generate(
-            request, timeout=options.get("timeout_s"), metadata=self._metadata
-        )
-        return convert.from_generate(await _told(call))
+    async def generate(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> Generation:
+        """Continue a text, or token ids, and return the whole answer.
+
+        Raises:
+            ServiceError: the request was refused or failed.
+        """
+        return await self._caller.answer(calls.generate(prompt, options))
 
     def generate_stream(
-        self, prompt: convert.Prompt, **options: Unpack[GenerateOptions]
-    ) -> AsyncGenerator[Event, None]:
+        self, prompt: Prompt, **options: Unpack[GenerateOptions]
+    ) -> AsyncGenerationStream:
         """Continue a text, or token ids; events as they come.
 
-        Close the generator (`contextlib.aclosing`) to cancel: `break` alone does not.
+        Raises:
+            InvalidRequest: the request cannot be sent. Reading the stream raises the rest.
         """
-        request = convert.generate_request(generate_pb2.GenerateStreamRequest, prompt, options)
-        return _events(
-            self._inference.GenerateStream, request, options.get("timeout_s"), self._metadata
-        )
+        return AsyncGenerationStream(self._caller, calls.generate_stream(prompt, options))
 
-    async def chat(
-        self, messages: Sequence[Message], **options: Unpack[GenerateOptions]
-    ) -> Generation:
-        """Answer a conversation and return the whole answer."""
-        request = convert.chat_request(chat_pb2.ChatRequest, messages, options)
-        call = self._inference.Chat(
-            request, timeout=options.get("timeout_s"), metadata=self._metadata
-        )
-        return convert.from_chat(await _told(call))
+    async def chat(self, messages: Conversation, **options: Unpack[ChatOptions]) -> Generation:
+        """Answer a conversation, or one text of a user, and return the whole answer.
+
+        Raises:
+            ServiceError: the request was refused or failed.
+        """
+        return await self._caller.answer(calls.chat(messages, options))
 
     def chat_stream(
-        self, messages: Sequence[Message], **options: Unpack[GenerateOptions]
-    ) -> AsyncGenerator[Event, None]:
-        """Answer a conversation; events as they come.
+        self, messages: Conversation, **options: Unpack[ChatOptions]
+    ) -> AsyncGenerationStream:
+        """Answer a conversation, or one text of a user; events as they come.
 
-        Close the generator (`contextlib.aclosing`) to cancel: `break` alone does not.
+        Raises:
+            InvalidRequest: the request cannot be sent. Reading the stream raises the rest.
         """
-        request = convert.chat_request(chat_pb2.ChatStreamRequest, messages, options)
-        return _events(
-            self._inference.ChatStream, request, options.get("timeout_s"), self._metadata
+        return AsyncGenerationStream(self._caller, calls.chat_stream(messages, options))
+
+    async def tokenize(
+        self, text: Conversation, *, model: str = "", add_special_tokens: bool = True
+    ) -> list[int]:
+        """The token ids of a text, or of a conversation that is ready to be answered.
+
+        Args:
+            text: a text, or messages.
+            model: served name; may be left out where exactly one model is served.
+            add_special_tokens: to a text, those that the model expects.
+
+        Raises:
+            ServiceError: the call was refused or failed.
+        """
+        return await self._caller.answer(
+            calls.tokenize(text, model, add_special_tokens=add_special_tokens)
+        )
+
+    async def detokenize(
+        self, token_ids: Sequence[int], *, model: str = "", skip_special_tokens: bool = True
+    ) -> str:
+        """The text of token ids.
+
+        Args:
+            token_ids: of the model's vocabulary.
+            model: served name; may be left out where exactly one model is served.
+            skip_special_tokens: leave them out of the text.
+
+        Raises:
+            ServiceError: the call was refused or failed.
+        """
+        return await self._caller.answer(
+            calls.detokenize(token_ids, model, skip_special_tokens=skip_special_tokens)
         )
 
     async def models(self) -> list[Model]:
-        """Every model that is served now, by name."""
-        found: list[Model] = []
-        token = ""
-        while True:
-            request = model_service_pb2.ListModelsRequest(page_token=token)
-            page = await _told(
-                self._models.ListModels(request, timeout=CALL_TIMEOUT_S, metadata=self._metadata)
-            )
-            found += [convert.to_model(model) for model in page.models]
-            token = page.next_page_token
-            if not token:
-                return found
+        """Every model that is served now, by name.
+
+        Raises:
+            ServiceError: the call was refused or failed.
+        """
+        found, page_token = await self._caller.answer(calls.models_page(""))
+        while page_token:
+            more, page_token = await self._caller.answer(calls.models_page(page_token))
+            found += more
+        return found
 
     async def model(self, name: str = "") -> Model:
-        """One model; without a name the only one."""
-        request = model_service_pb2.GetModelRequest(name=name)
-        reply = await _told(
-            self._models.GetModel(request, timeout=CALL_TIMEOUT_S, metadata=self._metadata)
-        )
-        return convert.to_model(reply.model)
+        """One model; without a name the only one.
+
+        Raises:
+            ServiceError: the call was refused or failed.
+        """
+        return await self._caller.answer(calls.model(name))
+
+    async def is_ready(self) -> bool:
+        """Whether the gateway serves now; False where none answers, too."""
+        try:
+            return await self._caller.answer(calls.health())
+        except (Unavailable, DeadlineExpired):
+            return False
 
     async def wait_until_ready(self, timeout_s: float) -> None:
         """Return as soon as the gateway serves.
@@ -141,43 +180,16 @@ class AsyncClient:
         Raises:
             DeadlineExpired: it did not within `timeout_s`.
         """
-        try:
-            async with asyncio.timeout(timeout_s):
-                while not await self._becomes_ready():  # noqa: ASYNC110 - retries, not polls
-                    await asyncio.sleep(RETRY_PAUSE_S)
-        except TimeoutError:
-            raise DeadlineExpired(f"not ready within {timeout_s:g} s", reason="NOT_READY") from None
-
-    async def _becomes_ready(self) -> bool:
-        """Whether health says so before the watch ends; a server that is away ends it at once."""
-        watch = self._health.Watch(health_pb2.HealthCheckRequest())
-        try:
-            async for response in watch:
-                if response.status == health_pb2.HealthCheckResponse.SERVING:
-                    return True
-        except grpc.aio.AioRpcError:
-            return False
-        finally:
-            watch.cancel()
-        return False
-
-
-async def _told(call: Awaitable[Reply]) -> Reply:
-    try:
-        return await call
-    except grpc.aio.AioRpcError as error:
-        raise from_call(error) from None
-
-
-# The stubs' stream types differ by message; all are made with a timeout, iterate and cancel.
-async def _events(
-    method: Any, request: Any, timeout_s: float | None, metadata: CallMetadata
-) -> AsyncGenerator[Event, None]:
-    call = method(request, timeout=timeout_s, metadata=metadata)
-    try:
-        async for response in call:
-            yield convert.to_event(response)
-    except grpc.aio.AioRpcError as error:
-        raise from_call(error) from None
-    finally:
-        call.cancel()
+        clock = asyncio.get_running_loop().time
+        end_s, last = clock() + timeout_s, None
+        while (left_s := end_s - clock()) > 0:
+            try:
+                if await self._caller.becomes_ready(left_s):
+                    return
+                last = None
+            except Cancelled:
+                raise
+            except ServiceError as error:
+                last = last if isinstance(error, DeadlineExpired) else error
+            await asyncio.sleep(min(READY_PAUSE_S, left_s))
+        raise not_ready(timeout_s, last)

@@ -1,22 +1,17 @@
-"""Between the client's values and the public messages."""
+"""From the public replies to the client's values."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Sequence
+from typing import TypeAlias
 
-from steeple.common.v1 import chat_pb2 as common_chat_pb2
-from steeple.common.v1 import finish_reason_pb2, sampling_pb2, tokens_pb2, usage_pb2
+from steeple.common.v1 import finish_reason_pb2, tokens_pb2, usage_pb2
 from steeple.inference.v1 import chat_pb2, events_pb2, generate_pb2, model_service_pb2
-from steeple_client.options import GenerateOptions
+from steeple.inference.v1 import tokenization_service_pb2 as tokenization_pb2
 from steeple_client.values import (
     Candidate,
     Event,
     Finished,
     FinishReason,
     Generation,
-    LengthPenalty,
-    Message,
     Model,
     ModelEngine,
     Started,
@@ -24,121 +19,11 @@ from steeple_client.values import (
     Token,
     Usage,
 )
-from steeple_rpc.errors import EngineFault, InvalidRequest
+from steeple_rpc.errors import EngineFault
 from steeple_rpc.message_fields import set_fields
+from steeple_rpc.status import from_proto
 
 Streamed: TypeAlias = generate_pb2.GenerateStreamResponse | chat_pb2.ChatStreamResponse
-Prompt: TypeAlias = str | Sequence[int]
-Generating = TypeVar("Generating", generate_pb2.GenerateRequest, generate_pb2.GenerateStreamRequest)
-Chatting = TypeVar("Chatting", chat_pb2.ChatRequest, chat_pb2.ChatStreamRequest)
-
-_SAMPLING = (
-    "temperature",
-    "top_k",
-    "top_p",
-    "min_p",
-    "typical_p",
-    "seed",
-    "repetition_penalty",
-    "presence_penalty",
-    "frequency_penalty",
-    "length_penalty",
-    "logit_bias",
-    "bad_words",
-)
-_STOPPING = (
-    "max_tokens",
-    "min_tokens",
-    "stop",
-    "stop_token_ids",
-    "ignore_eos",
-    "include_stop_in_output",
-    "time_limit_ms",
-)
-_OUTPUT = ("skip_special_tokens", "token_details", "logprobs", "logprob_token_ids")
-_REQUEST = ("model", "request_id", "truncate_prompt_tokens", "priority", "cache_salt")
-_CLIENT = ("timeout_s",)
-_ROLES = {
-    "system": common_chat_pb2.ROLE_SYSTEM,
-    "user": common_chat_pb2.ROLE_USER,
-    "assistant": common_chat_pb2.ROLE_ASSISTANT,
-    "tool": common_chat_pb2.ROLE_TOOL,
-}
-
-
-def generate_request(
-    kind: type[Generating], prompt: Prompt, options: GenerateOptions
-) -> Generating:
-    """A request to continue a text or token ids.
-
-    Raises:
-        InvalidRequest: a value cannot be sent.
-        TypeError: there is no such option.
-    """
-    with _told_if_unsendable():
-        if isinstance(prompt, str):
-            return kind(text=prompt, **_fields(options))
-        return kind(token_ids=tokens_pb2.TokenIds(ids=prompt), **_fields(options))
-
-
-def chat_request(
-    kind: type[Chatting], messages: Sequence[Message], options: GenerateOptions
-) -> Chatting:
-    """A request to answer a conversation.
-
-    Raises:
-        InvalidRequest: a value cannot be sent.
-        TypeError: there is no such option.
-    """
-    with _told_if_unsendable():
-        turns = [
-            common_chat_pb2.ChatMessage(
-                role=_ROLES[message.role], parts=[common_chat_pb2.ContentPart(text=message.text)]
-            )
-            for message in messages
-        ]
-        return kind(messages=turns, **_fields(options))
-
-
-@contextmanager
-def _told_if_unsendable() -> Iterator[None]:
-    """What no message can hold is refused as the server would, had it seen it."""
-    try:
-        yield
-    except UnicodeError:
-        raise InvalidRequest("a text is not valid Unicode", reason="BAD_TEXT") from None
-    except ValueError as error:
-        raise InvalidRequest(
-            f"a number does not fit its field: {error}", reason="OUT_OF_RANGE"
-        ) from None
-
-
-# The messages' constructors take fields by name; their stubs cannot say so for a mapping.
-def _fields(options: GenerateOptions) -> dict[str, Any]:
-    unknown = set(options) - {*_SAMPLING, *_STOPPING, *_OUTPUT, *_REQUEST, *_CLIENT}
-    if unknown:
-        raise TypeError(f"unknown options: {', '.join(sorted(unknown))}")
-    given: dict[str, Any] = {name: _sendable(value) for name, value in options.items()}
-    for name in ("stop", "bad_words"):
-        if isinstance(given.get(name), str):
-            raise TypeError(
-                f"{name} is a list of texts; a single text would be taken letter by letter"
-            )
-
-    def chosen(names: Sequence[str]) -> dict[str, Any]:
-        return {name: given[name] for name in names if name in given}
-
-    return {
-        **chosen(_REQUEST),
-        "sampling": sampling_pb2.SamplingParams(**chosen(_SAMPLING)),
-        "stopping": sampling_pb2.StoppingParams(**chosen(_STOPPING)),
-        "output": sampling_pb2.OutputParams(**chosen(_OUTPUT)),
-    }
-
-
-def _sendable(value: object) -> object:
-    """What a message's constructor takes."""
-    return asdict(value) if isinstance(value, LengthPenalty) else value
 
 
 def to_event(response: Streamed) -> Event:
@@ -219,6 +104,30 @@ def _engine(message: model_service_pb2.ModelEngine) -> ModelEngine:
         max_concurrency=message.max_concurrency,
         version=message.version,
     )
+
+
+def from_tokenize(response: tokenization_pb2.TokenizeResponse) -> list[int]:
+    """The ids of the one input.
+
+    Raises:
+        ServiceError: the input was refused.
+    """
+    (result,) = response.results
+    if result.HasField("error"):
+        raise from_proto(result.error)
+    return list(result.tokens.ids)
+
+
+def from_detokenize(response: tokenization_pb2.DetokenizeResponse) -> str:
+    """The text of the one input.
+
+    Raises:
+        ServiceError: the input was refused.
+    """
+    (result,) = response.results
+    if result.HasField("error"):
+        raise from_proto(result.error)
+    return str(result.text)
 
 
 def _started(message: events_pb2.Started) -> Started:

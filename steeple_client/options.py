@@ -46,4 +46,16 @@ class GenerateOptions(TypedDict, total=False):
     priority: int
     """-1000 to 1000, lower goes first; left out = 0."""
     timeout_s: float
-    """Seconds after which the call ends DEADLINE_EXCEEDED; left out = the server's limit."""
+    """Seconds, over all attempts, after which the call ends DeadlineExpired.
+
+    Left out = the client's `timeout_s`, and without one the server's limit.
+    """
+
+
+class ChatOptions(GenerateOptions, total=False):
+    """Keyword arguments of the calls that answer a conversation."""
+
+    continue_final_message: bool
+    """The last message is the assistant's and unfinished: go on with it."""
+    template_args: Mapping[str, object]
+    """Values for the model's chat template, of those that it allows; what JSON can say."""

@@ -1,46 +1,46 @@
 """The blocking client."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Self, Unpack
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-
-from steeple.inference.v1 import (
-    chat_pb2,
-    generate_pb2,
-    inference_service_pb2_grpc,
-    model_service_pb2,
-    model_service_pb2_grpc,
+from steeple_client import calls
+from steeple_client.credentials import Credentials
+from steeple_client.errors import (
+    Cancelled,
+    DeadlineExpired,
+    ServiceError,
+    Unavailable,
+    not_ready,
 )
-from steeple_client import convert
-from steeple_client.credentials import call_metadata
-from steeple_client.options import GenerateOptions
-from steeple_client.values import Event, Generation, Message, Model
-from steeple_rpc.channel import open_sync_channel
-from steeple_rpc.errors import DeadlineExpired
-from steeple_rpc.status import from_call
+from steeple_client.options import ChatOptions, GenerateOptions
+from steeple_client.requests import Conversation, Prompt
+from steeple_client.retries import Retries
+from steeple_client.sync_caller import SyncCaller
+from steeple_client.sync_stream import GenerationStream
+from steeple_client.terms import DEFAULT_RETRIES, DEFAULT_TARGET, READY_PAUSE_S, Terms
+from steeple_client.values import Generation, Model
 from steeple_rpc.tls.channel_tls import ChannelTls
-
-DEFAULT_TARGET = "127.0.0.1:50051"
-RETRY_PAUSE_S = 0.1
-CALL_TIMEOUT_S = 10.0
-Reply = TypeVar("Reply")
 
 
 class Client:
     """One connection to a gateway; safe to use from several threads.
 
     Args:
-        target: HOST:PORT or unix:PATH of the gateway.
+        target: HOST:PORT or unix:PATH of the gateway; dns:///HOST:PORT or
+            ipv4:ADDRESS:PORT,ADDRESS:PORT of several, which are called in turn.
         tls: how to make sure of the server; None = plaintext.
-        token: shown with every call. In plaintext it goes nowhere but to this machine.
+        token: shown with every call; a path is a file that holds it, and is read again when it
+            changes. In plaintext it goes nowhere but to this machine.
+        retries: how often calls that can be made again are made; NO_RETRIES = once.
+        timeout_s: seconds for a generation and all its attempts, where the call says nothing;
+            None = the server's limit.
 
     Raises:
-        TlsRefused: a file of `tls` cannot be used.
         InvalidRequest: the token cannot be sent there.
+        SettingRefused: a file of `tls`, or the token's, cannot be used.
     """
 
     def __init__(
@@ -48,13 +48,19 @@ class Client:
         target: str = DEFAULT_TARGET,
         *,
         tls: ChannelTls | None = None,
-        token: str | None = None,
+        token: str | Path | None = None,
+        retries: Retries = DEFAULT_RETRIES,
+        timeout_s: float | None = None,
     ) -> None:
-        self._metadata = call_metadata(token, target=target, has_tls=tls is not None)
-        self._channel = open_sync_channel(target, tls)
-        self._inference = inference_service_pb2_grpc.InferenceServiceStub(self._channel)
-        self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
-        self._health = health_pb2_grpc.HealthStub(self._channel)
+        self._caller = SyncCaller(
+            Terms(
+                target=target,
+                tls=tls,
+                credentials=Credentials(token, target=target, has_tls=tls is not None),
+                retries=retries,
+                timeout_s=timeout_s,
+            )
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -69,75 +75,104 @@ class Client:
 
     def close(self) -> None:
         """Give the connection back; calls that still run are cancelled."""
-        self._channel.close()
+        self._caller.close()
 
-    def generate(self, prompt: convert.Prompt, **options: Unpack[GenerateOptions]) -> Generation:
-        """Continue a text, or token ids, and return the whole answer."""
-        request = convert.generate_request(generate_pb2.GenerateRequest, prompt, options)
-        timeout_s = options.get("timeout_s")
-        return convert.from_generate(
-            _told(
-                lambda: self._inference.Generate(
-                    request, timeout=timeout_s, metadata=self._metadata
-                )
-            )
-        )
+    def generate(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> Generation:
+        """Continue a text, or token ids, and return the whole answer.
+
+        Raises:
+            ServiceError: the request was refused or failed.
+        """
+        return self._caller.answer(calls.generate(prompt, options))
 
     def generate_stream(
-        self, prompt: convert.Prompt, **options: Unpack[GenerateOptions]
-    ) -> Iterator[Event]:
+        self, prompt: Prompt, **options: Unpack[GenerateOptions]
+    ) -> GenerationStream:
         """Continue a text, or token ids; events as they come.
 
-        Closing or dropping the iterator cancels the call.
+        Raises:
+            InvalidRequest: the request cannot be sent. Reading the stream raises the rest.
         """
-        request = convert.generate_request(generate_pb2.GenerateStreamRequest, prompt, options)
-        timeout_s = options.get("timeout_s")
-        return _events(
-            lambda: self._inference.GenerateStream(
-                request, timeout=timeout_s, metadata=self._metadata
-            )
-        )
+        return GenerationStream(self._caller, calls.generate_stream(prompt, options))
 
-    def chat(self, messages: Sequence[Message], **options: Unpack[GenerateOptions]) -> Generation:
-        """Answer a conversation and return the whole answer."""
-        request = convert.chat_request(chat_pb2.ChatRequest, messages, options)
-        timeout_s = options.get("timeout_s")
-        return convert.from_chat(
-            _told(lambda: self._inference.Chat(request, timeout=timeout_s, metadata=self._metadata))
-        )
+    def chat(self, messages: Conversation, **options: Unpack[ChatOptions]) -> Generation:
+        """Answer a conversation, or one text of a user, and return the whole answer.
+
+        Raises:
+            ServiceError: the request was refused or failed.
+        """
+        return self._caller.answer(calls.chat(messages, options))
 
     def chat_stream(
-        self, messages: Sequence[Message], **options: Unpack[GenerateOptions]
-    ) -> Iterator[Event]:
-        """Answer a conversation; events as they come.
+        self, messages: Conversation, **options: Unpack[ChatOptions]
+    ) -> GenerationStream:
+        """Answer a conversation, or one text of a user; events as they come.
 
-        Closing or dropping the iterator cancels the call.
+        Raises:
+            InvalidRequest: the request cannot be sent. Reading the stream raises the rest.
         """
-        request = convert.chat_request(chat_pb2.ChatStreamRequest, messages, options)
-        timeout_s = options.get("timeout_s")
-        return _events(
-            lambda: self._inference.ChatStream(request, timeout=timeout_s, metadata=self._metadata)
+        return GenerationStream(self._caller, calls.chat_stream(messages, options))
+
+    def tokenize(
+        self, text: Conversation, *, model: str = "", add_special_tokens: bool = True
+    ) -> list[int]:
+        """The token ids of a text, or of a conversation that is ready to be answered.
+
+        Args:
+            text: a text, or messages.
+            model: served name; may be left out where exactly one model is served.
+            add_special_tokens: to a text, those that the model expects.
+
+        Raises:
+            ServiceError: the call was refused or failed.
+        """
+        return self._caller.answer(
+            calls.tokenize(text, model, add_special_tokens=add_special_tokens)
+        )
+
+    def detokenize(
+        self, token_ids: Sequence[int], *, model: str = "", skip_special_tokens: bool = True
+    ) -> str:
+        """The text of token ids.
+
+        Args:
+            token_ids: of the model's vocabulary.
+            model: served name; may be left out where exactly one model is served.
+            skip_special_tokens: leave them out of the text.
+
+        Raises:
+            ServiceError: the call was refused or failed.
+        """
+        return self._caller.answer(
+            calls.detokenize(token_ids, model, skip_special_tokens=skip_special_tokens)
         )
 
     def models(self) -> list[Model]:
-        """Every model that is served now, by name."""
-        found: list[Model] = []
-        token = ""
-        while True:
-            request = model_service_pb2.ListModelsRequest(page_token=token)
-            page = self._models_page(request)
-            found += [convert.to_model(model) for model in page.models]
-            token = page.next_page_token
-            if not token:
-                return found
+        """Every model that is served now, by name.
+
+        Raises:
+            ServiceError: the call was refused or failed.
+        """
+        found, page_token = self._caller.answer(calls.models_page(""))
+        while page_token:
+            more, page_token = self._caller.answer(calls.models_page(page_token))
+            found += more
+        return found
 
     def model(self, name: str = "") -> Model:
-        """One model; without a name the only one."""
-        request = model_service_pb2.GetModelRequest(name=name)
-        reply = _told(
-            lambda: self._models.GetModel(request, timeout=CALL_TIMEOUT_S, metadata=self._metadata)
-        )
-        return convert.to_model(reply.model)
+        """One model; without a name the only one.
+
+        Raises:
+            ServiceError: the call was refused or failed.
+        """
+        return self._caller.answer(calls.model(name))
+
+    def is_ready(self) -> bool:
+        """Whether the gateway serves now; False where none answers, too."""
+        try:
+            return self._caller.answer(calls.health())
+        except (Unavailable, DeadlineExpired):
+            return False
 
     def wait_until_ready(self, timeout_s: float) -> None:
         """Return as soon as the gateway serves.
@@ -145,48 +180,15 @@ class Client:
         Raises:
             DeadlineExpired: it did not within `timeout_s`.
         """
-        end = time.monotonic() + timeout_s
-        while (left := end - time.monotonic()) > 0:
-            if self._becomes_ready(left):
-                return
-            time.sleep(min(RETRY_PAUSE_S, left))
-        raise DeadlineExpired(f"not ready within {timeout_s:g} s", reason="NOT_READY")
-
-    def _models_page(
-        self, request: model_service_pb2.ListModelsRequest
-    ) -> model_service_pb2.ListModelsResponse:
-        return _told(
-            lambda: self._models.ListModels(
-                request, timeout=CALL_TIMEOUT_S, metadata=self._metadata
-            )
-        )
-
-    def _becomes_ready(self, timeout_s: float) -> bool:
-        """Whether health says so before the watch ends; a server that is away ends it at once."""
-        watch = self._health.Watch(health_pb2.HealthCheckRequest(), timeout=timeout_s)
-        try:
-            serving = health_pb2.HealthCheckResponse.SERVING
-            return any(response.status == serving for response in watch)
-        except grpc.RpcError:
-            return False
-        finally:
-            watch.cancel()
-
-
-def _told(call: Callable[[], Reply]) -> Reply:
-    try:
-        return call()
-    except grpc.RpcError as error:
-        raise from_call(error) from None
-
-
-# The stubs' stream types differ by message; both iterate and cancel.
-def _events(make_call: Callable[[], Any]) -> Iterator[Event]:
-    call = make_call()
-    try:
-        for response in call:
-            yield convert.to_event(response)
-    except grpc.RpcError as error:
-        raise from_call(error) from None
-    finally:
-        call.cancel()
+        end_s, last = time.monotonic() + timeout_s, None
+        while (left_s := end_s - time.monotonic()) > 0:
+            try:
+                if self._caller.becomes_ready(left_s):
+                    return
+                last = None
+            except Cancelled:
+                raise
+            except ServiceError as error:
+                last = last if isinstance(error, DeadlineExpired) else error
+            time.sleep(min(READY_PAUSE_S, left_s))
+        raise not_ready(timeout_s, last)

@@ -7,6 +7,7 @@ from steeple_rpc.tls.channel_tls import ChannelTls
 KEEPALIVE_MS = 10_000
 KEEPALIVE_TIMEOUT_MS = 5_000
 MAX_MESSAGE_BYTES = 64 << 20
+FIRST_ADDRESS = "pick_first"
 
 
 def channel_options(max_message_bytes: int = MAX_MESSAGE_BYTES) -> list[tuple[str, int]]:
@@ -31,30 +32,35 @@ def channel_options(max_message_bytes: int = MAX_MESSAGE_BYTES) -> list[tuple[st
     ]
 
 
-def open_channel(target: str, tls: ChannelTls | None = None) -> grpc.aio.Channel:
+def open_channel(
+    target: str, tls: ChannelTls | None = None, *, lb_policy: str = FIRST_ADDRESS
+) -> grpc.aio.Channel:
     """An asyncio channel to HOST:PORT or unix:PATH; connects when first used.
 
     Args:
         target: where.
         tls: None = plaintext.
+        lb_policy: which of several addresses behind a name calls go to, as the library names it.
 
     Raises:
         TlsRefused: a file of `tls` cannot be used.
     """
     if tls is None:
-        return grpc.aio.insecure_channel(target, options=channel_options())
-    return grpc.aio.secure_channel(target, tls.credentials(), options=_secure_options(tls))
+        return grpc.aio.insecure_channel(target, options=_options(None, lb_policy))
+    return grpc.aio.secure_channel(target, tls.credentials(), options=_options(tls, lb_policy))
 
 
-def open_sync_channel(target: str, tls: ChannelTls | None = None) -> grpc.Channel:
+def open_sync_channel(
+    target: str, tls: ChannelTls | None = None, *, lb_policy: str = FIRST_ADDRESS
+) -> grpc.Channel:
     """A blocking channel to HOST:PORT or unix:PATH; else as `open_channel`."""
     if tls is None:
-        return grpc.insecure_channel(target, options=channel_options())
-    return grpc.secure_channel(target, tls.credentials(), options=_secure_options(tls))
+        return grpc.insecure_channel(target, options=_options(None, lb_policy))
+    return grpc.secure_channel(target, tls.credentials(), options=_options(tls, lb_policy))
 
 
-def _secure_options(tls: ChannelTls) -> list[tuple[str, int | str]]:
-    named: list[tuple[str, int | str]] = []
-    if tls.server_name is not None:
+def _options(tls: ChannelTls | None, lb_policy: str) -> list[tuple[str, int | str]]:
+    named: list[tuple[str, int | str]] = [("grpc.lb_policy_name", lb_policy)]
+    if tls is not None and tls.server_name is not None:
         named.append(("grpc.ssl_target_name_override", tls.server_name))
     return [*channel_options(), *named]

@@ -1,11 +1,10 @@
 """One caller: sends a request, reads its stream, leaves when it is told to."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Sequence
 
 from steeple_cli.load.history import End, History, LoadRequest
-from steeple_client import AsyncClient, Event, Message
+from steeple_client import AsyncClient, AsyncGenerationStream, Event, Message
 from steeple_rpc.errors import ServiceError
 
 
@@ -30,7 +29,7 @@ class Callers:
         events: list[tuple[float, Event]] = []
         end, error = End.DONE, None
         try:
-            async with aclosing(_stream(client, request)) as stream:
+            async with _stream(client, request) as stream:
                 async for event in stream:
                     events.append((self._clock(), event))
                     if len(events) == request.leaves_after:
@@ -50,7 +49,7 @@ class Callers:
         )
 
 
-def _stream(client: AsyncClient, request: LoadRequest) -> AsyncGenerator[Event, None]:
+def _stream(client: AsyncClient, request: LoadRequest) -> AsyncGenerationStream:
     prompt = request.prompt
     if isinstance(prompt, str):
         return client.generate_stream(prompt, **request.options)

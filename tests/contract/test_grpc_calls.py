@@ -116,7 +116,7 @@ async def test_leaving_a_blocking_stream_ends_it_on_the_server(
         events = client.generate_stream("x")
         event = first_of(events)
         if way == "close":
-            events.close()  # type: ignore[attr-defined] # a generator
+            events.close()
         del events
         return event
 

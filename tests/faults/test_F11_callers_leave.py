@@ -188,7 +188,7 @@ def test_p4_a_cancel_frees_the_blocks_in_time(calm: Cluster) -> None:
             stream = client.generate_stream("measured", max_tokens=LONG)
             assert any(isinstance(event, TextDelta) for event in stream)
             start = time.monotonic()
-            stream.close()  # type: ignore[attr-defined] # a generator
+            stream.close()
             while not _is_free(stub):
                 assert time.monotonic() < start + 30
             took.append(time.monotonic() - start)

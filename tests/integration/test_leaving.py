@@ -40,7 +40,7 @@ def test_closing_a_stream_frees_its_blocks(client: Client, engine_stub: Stub) ->
             break
     assert load_of(engine_stub).num_running == 1
     before = load_of(engine_stub).num_steps
-    stream.close()  # type: ignore[attr-defined] # a generator
+    stream.close()
     eventually(is_idle(engine_stub))
     # The cancel travels through two processes meanwhile: 5 ms steps, a few of them.
     assert load_of(engine_stub).num_steps - before < 40
@@ -81,7 +81,7 @@ def test_a_waiting_request_can_leave(client: Client, engine_stub: Stub) -> None:
         next(iter(stream))
     with contextlib.ExitStack() as stack:
         for stream in streams:
-            stack.callback(stream.close)  # type: ignore[attr-defined] # a generator
+            stack.callback(stream.close)
         with pytest.raises(DeadlineExpired):
             client.generate("ninth", max_tokens=5, timeout_s=0.2)
         eventually(lambda: load_of(engine_stub).num_waiting == 0)

@@ -143,7 +143,7 @@ def answer(client: Client, request: MixedRequest, *, leaving: bool) -> list[int]
         if isinstance(event, TextDelta):
             tokens += [token.token_id for token in event.tokens]
         if leaving and has_enough(request, tokens):
-            stream.close()  # type: ignore[attr-defined] # a generator
+            stream.close()
             break
     return tokens
 

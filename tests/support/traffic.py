@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from steeple_cli.load.caller import Callers
 from steeple_cli.load.history import History, LoadRequest
-from steeple_client import AsyncClient, GenerateOptions
+from steeple_client import NO_RETRIES, AsyncClient, GenerateOptions
 from tests.support.guarantees import Promise, canary, violations
 
 
@@ -41,7 +41,8 @@ async def callers(target: str, *, num_connections: int = 1) -> AsyncIterator[Cal
     """Callers of a gateway, for the block."""
     async with AsyncExitStack() as stack:
         clients = [
-            await stack.enter_async_context(AsyncClient(target)) for _ in range(num_connections)
+            await stack.enter_async_context(AsyncClient(target, retries=NO_RETRIES))
+            for _ in range(num_connections)
         ]
         yield Callers(clients, asyncio.get_running_loop().time)
 

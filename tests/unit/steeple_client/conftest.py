@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from steeple_client import AsyncClient, Client
+from steeple_client import NO_RETRIES, AsyncClient, Client
 from tests.support.client_calls import Asynchronous, Calls, Threaded
 from tests.support.scripted import ScriptedInference, ScriptedModels
 from tests.support.servers import Serving, serving
@@ -29,8 +29,8 @@ async def served(script: ScriptedInference, models: ScriptedModels) -> AsyncIter
 @pytest.fixture(params=["sync", "async"])
 async def calls(served: Serving, request: pytest.FixtureRequest) -> AsyncIterator[Calls]:
     if request.param == "sync":
-        with Client(served.address) as client:
+        with Client(served.address, retries=NO_RETRIES) as client:
             yield Threaded(client)
     else:
-        async with AsyncClient(served.address) as client:
+        async with AsyncClient(served.address, retries=NO_RETRIES) as client:
             yield Asynchronous(client)

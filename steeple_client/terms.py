@@ -1,0 +1,32 @@
+"""What both clients are made with: where the gateway is, who calls, how long and how often."""
+
+from dataclasses import dataclass, field
+
+from steeple_client.calls import Call
+from steeple_client.credentials import Credentials
+from steeple_client.retries import Attempts, Retries
+from steeple_rpc.tls.channel_tls import ChannelTls
+
+DEFAULT_TARGET = "127.0.0.1:50051"
+DEFAULT_RETRIES = Retries()
+READY_PAUSE_S = 0.1
+"""Before a gateway that is away is asked again."""
+LB_POLICY = "round_robin"
+"""Calls go to all addresses behind a name in turn, not to the first that answers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """A client's own, for every call that says nothing else."""
+
+    target: str
+    tls: ChannelTls | None
+    credentials: Credentials = field(repr=False)
+    retries: Retries
+    timeout_s: float | None
+
+    def attempts(self, call: Call[object], now_s: float) -> Attempts:
+        """The attempts of a call that begins now."""
+        timeout_s = self.timeout_s if call.timeout_s is None else call.timeout_s
+        ends_at_s = None if timeout_s is None else now_s + timeout_s
+        return Attempts(self.retries, call.repeatable, ends_at_s=ends_at_s)
