@@ -10,7 +10,7 @@ TORCH_INDEX_URL ?=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	$(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL)) --constraint constraints.txt
 
-.PHONY: help demo test lint format protos protos-baseline wheel-check faults soak bench-path mutants clean train
+.PHONY: help demo test third-party lint format protos protos-baseline wheel-check faults soak bench-path mutants clean train
 .DEFAULT_GOAL := help
 
 help: ## Show this.
@@ -34,8 +34,17 @@ demo: $(VENV)/.installed ## Start everything, ask the demo model, verify the ans
 # Most of the time tests wait for processes of their own: three at a time fit on two cores.
 TEST_WORKERS ?= 3
 
-test: lint ## Lint, types, laws and all tests.
+test: lint third-party ## Lint, types, laws and all tests.
 	$(BIN)/pytest --numprocesses $(TEST_WORKERS) --dist loadfile
+
+third-party: $(VENV)/.installed-node ## Foreign clients for the tests, each in a folder of its own.
+
+# Scripts of packages are not run: none of these needs its own.
+$(VENV)/.installed-node: examples/node/package-lock.json | $(BIN)/python
+	@if command -v npm > /dev/null; \
+	then cd examples/node && npm ci --ignore-scripts --no-audit --no-fund --silent; \
+	else echo "no npm here: the tests that need Node are skipped"; fi
+	touch $@
 
 lint: $(VENV)/.installed-dev ## Format, ruff, types, import law, protos, dead code, dependencies.
 	$(BIN)/ruff format --check .
@@ -92,4 +101,4 @@ train: $(VENV)/.installed ## Train the demo model again (minutes).
 	$(BIN)/python -m steeple_demo.train --out steeple_demo/model
 
 clean: ## Remove the environment and all caches.
-	rm -rf $(VENV) build dist mutants *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) examples/node/node_modules build dist mutants *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
