@@ -10,11 +10,14 @@ import uvloop
 from gateway.access import Access
 from gateway.admission import Admission
 from gateway.backends import Backends
+from gateway.load_window import LoadWindow
 from gateway.metrics import GatewayMetrics
 from gateway.pipeline import Pipeline
 from gateway.request_limits import RequestLimits
+from gateway.request_watch import RequestWatches
 from gateway.services.embedding import EmbeddingService
 from gateway.services.inference import InferenceService
+from gateway.services.load import LoadService
 from gateway.services.models import ModelService
 from gateway.services.tokenization import TokenizationService
 from gateway.settings import GatewaySettings
@@ -24,6 +27,8 @@ from steeple.inference.v1 import (
     embedding_service_pb2_grpc,
     inference_service_pb2,
     inference_service_pb2_grpc,
+    load_service_pb2,
+    load_service_pb2_grpc,
     model_service_pb2,
     model_service_pb2_grpc,
     tokenization_service_pb2,
@@ -42,6 +47,7 @@ SERVICES = tuple(
         embedding_service_pb2,
         tokenization_service_pb2,
         model_service_pb2,
+        load_service_pb2,
     )
     for service in file.DESCRIPTOR.services_by_name.values()
 )
@@ -59,13 +65,22 @@ async def serve(settings: GatewaySettings, seen: Observed) -> None:
     metrics = GatewayMetrics(seen.registry)
     metrics.follow_sessions(lambda: backends.detokenizer.num_sessions)
     admission = Admission(max_share=settings.max_share)
-    pipeline = Pipeline(backends, admission, clock, _limits(settings), watch=metrics)
+    window = LoadWindow(clock)
+    watch = RequestWatches((metrics, window))
+    pipeline = Pipeline(backends, admission, clock, _limits(settings), watch=watch)
+    load = LoadService(backends, admission, window, clock)
+
+    def drain() -> None:
+        pipeline.drain()
+        load.drain()
+
     process = ServiceProcess(settings, seen, access.interceptors())
     _add_services(process.server, pipeline, backends)
+    load_service_pb2_grpc.add_LoadServiceServicer_to_server(load, process.server)
     await process.open(SERVICES)
     try:
         work = _work(backends, access, process.lifecycle)
-        await process.run(work, on_drain=pipeline.drain)
+        await process.run(work, on_drain=drain)
     finally:
         await backends.close()
 

@@ -55,7 +55,8 @@ class Backends:
             stall_s=stall_s,
         )
         self.engines = [
-            Engine(target, self._note_change, tls, stall_s=stall_s) for target in engines
+            Engine(target, self._note_change, tls, stall_s=stall_s, clock=clock)
+            for target in engines
         ]
         self._known_models: frozenset[str] = frozenset()
 

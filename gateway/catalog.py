@@ -122,6 +122,10 @@ class Catalog:
             "max_concurrency": sum(fact.max_concurrency for fact in facts),
         }
 
+    def trouble(self, model: str) -> str:
+        """The reason why a known model cannot be served now; empty where it can."""
+        return "" if self.is_served(model) else self._why_not(model).reason
+
     def _why_not(self, model: str) -> Unavailable:
         if not self.tokenizers:
             return Unavailable("the tokenizer service is not ready", reason="TOKENIZER_NOT_READY")

@@ -94,7 +94,7 @@ class GatewayMetrics(RequestWatch):
         """See RequestWatch."""
         self._live.labels(model).dec()
 
-    def started(self, model: str, num_prompt_tokens: int) -> None:
+    def started(self, model: str, num_prompt_tokens: int, queue_s: float) -> None:  # noqa: ARG002 - counted once it ended well
         """See RequestWatch."""
         self._prompt.labels(model).inc(num_prompt_tokens)
 

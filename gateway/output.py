@@ -82,6 +82,7 @@ class OutputFold:
                 num_prompt_tokens=self._prompt.num_tokens,
                 sampling=self._sampling(update.sampling or {}),
                 stopping=self._stopping(update.stopping or {}),
+                queue_ns=update.queue_ns,
             )
         ]
 

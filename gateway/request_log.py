@@ -72,7 +72,8 @@ class RequestStory:
         """Something was told to the caller."""
         match event:
             case Started():
-                self._watch.started(self._model, self._num_prompt_tokens)
+                queue_s = event.queue_ns / 1e9
+                self._watch.started(self._model, self._num_prompt_tokens, queue_s)
                 self._trace.event("started")
             case TextDelta():
                 self._note_tokens(event.num_completion_tokens)

@@ -66,6 +66,31 @@ class EngineFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EngineReport:
+    """What an engine tells of its work, of every gateway; counters run since its core's start."""
+
+    num_running: int = 0
+    num_waiting: int = 0
+    num_waiting_tokens: int = 0
+    num_free_blocks: int = 0
+    num_used_blocks: int = 0
+    num_cached_blocks: int = 0
+    num_total_blocks: int = 0
+    is_draining: bool = False
+    since_last_step_ns: int = 0
+    num_steps: int = 0
+    num_output_tokens: int = 0
+    num_preemptions: int = 0
+    num_prompt_tokens: int = 0
+    num_cached_prompt_tokens: int = 0
+
+    @property
+    def num_requests(self) -> int:
+        """Running and waiting."""
+        return self.num_running + self.num_waiting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineRequest:
     """One output to produce."""
 

@@ -4,6 +4,7 @@ A service that is there and answers nothing for a while counts as gone, until it
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
@@ -13,9 +14,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from gateway.balance import EngineLoad
 from gateway.clients.engine import EngineClient
+from gateway.engine_history import EngineHistory, EngineWork
 from gateway.interruption import Interruption
 from gateway.takeover import ENGINE_STALLED
-from gateway.upstream_values import EngineFacts
+from gateway.upstream_values import EngineFacts, EngineReport
 from steeple_rpc.address import UNIX
 from steeple_rpc.channel import open_channel
 from steeple_rpc.errors import ServiceError, Unavailable
@@ -144,6 +146,7 @@ class Engine:
         on_change: called when it comes, goes or changes.
         tls: None = plaintext.
         stall_s: so long it may leave a question unanswered.
+        clock: monotonic seconds.
     """
 
     def __init__(
@@ -153,7 +156,10 @@ class Engine:
         tls: ChannelTls | None = None,
         *,
         stall_s: float = STALL_S,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
+        self._history = EngineHistory()
         self._channel = open_upstream(target, tls)
         self.client = EngineClient(self._channel)
         self._stall = Interruption()
@@ -166,7 +172,7 @@ class Engine:
             stall_s=stall_s,
         )
         self._num_here = 0
-        self._report: tuple[int, int] | None = None
+        self._num_here_at_report = 0
 
     @property
     def facts(self) -> EngineFacts | None:
@@ -176,8 +182,19 @@ class Engine:
     @property
     def load(self) -> EngineLoad:
         """How busy it is, as far as is known."""
-        reported, here = self._report or (None, 0)
-        return EngineLoad(num_here=self._num_here, num_reported=reported, num_here_at_report=here)
+        report = self._history.last
+        if report is None:
+            return EngineLoad(num_here=self._num_here, num_reported=None)
+        return EngineLoad(
+            num_here=self._num_here,
+            num_reported=report.num_requests,
+            num_here_at_report=self._num_here_at_report,
+        )
+
+    @property
+    def work(self) -> EngineWork | None:
+        """What it told of itself last, and what it did meanwhile; None where it did not."""
+        return self._history.work
 
     @asynccontextmanager
     async def attempt(self) -> AsyncIterator[None]:
@@ -208,11 +225,13 @@ class Engine:
 
     async def _follow_load(self) -> None:
         while True:
-            self._report = await self._ask_load() if self.facts is not None else None
+            report = await self._ask_load() if self.facts is not None else None
+            self._history.note(report, self._clock())
+            self._num_here_at_report = self._num_here
             await asyncio.sleep(LOAD_PERIOD_S)
 
-    async def _ask_load(self) -> tuple[int, int] | None:
+    async def _ask_load(self) -> EngineReport | None:
         try:
-            return await self.client.num_requests(), self._num_here
+            return await self.client.report()
         except ServiceError:
             return None

@@ -155,6 +155,8 @@ class Started:
     num_prompt_tokens: int
     sampling: Options
     stopping: Options
+    queue_ns: int = 0
+    """From the engine's acceptance to its first step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

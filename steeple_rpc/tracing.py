@@ -36,6 +36,8 @@ _OURS = "/steeple."
 _UNTRACED = (
     "/steeple.engine.v1.EngineService/GetLoad",
     "/steeple.engine.v1.EngineService/GetEngineInfo",
+    "/steeple.inference.v1.LoadService/GetLoad",
+    "/steeple.inference.v1.LoadService/WatchLoad",
     "/steeple.tokenizer.v1.TokenizerService/GetTokenizerInfo",
     "/steeple.tokenizer.v1.TokenizerService/Detokenize",
 )

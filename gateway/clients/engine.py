@@ -7,7 +7,13 @@ import grpc
 
 from gateway.clients.calls import stream, unary, upstream_call
 from gateway.leave import Leave
-from gateway.upstream_values import EngineFacts, EngineRequest, EngineUpdate, TokenLogprobs
+from gateway.upstream_values import (
+    EngineFacts,
+    EngineReport,
+    EngineRequest,
+    EngineUpdate,
+    TokenLogprobs,
+)
 from gateway.values import FinishReason, LogprobsWanted
 from steeple.common.v1 import finish_reason_pb2, sampling_pb2, tokens_pb2
 from steeple.engine.v1 import engine_service_pb2_grpc, generate_pb2, info_pb2
@@ -30,11 +36,10 @@ class EngineClient:
         call = self._stub.GetEngineInfo(info_pb2.GetEngineInfoRequest(), timeout=CALL_TIMEOUT_S)
         return _facts(await unary(call, lost=LOST))
 
-    async def num_requests(self) -> int:
-        """Requests running and waiting, of every gateway."""
+    async def report(self) -> EngineReport:
+        """How busy it is, by every gateway's requests."""
         call = self._stub.GetLoad(info_pb2.GetLoadRequest(), timeout=CALL_TIMEOUT_S)
-        load = await unary(call, lost=LOST)
-        return load.num_running + load.num_waiting
+        return _report(await unary(call, lost=LOST))
 
     async def generate(
         self, request: EngineRequest, timeout_s: float | None, leave: Leave
@@ -93,6 +98,25 @@ def _facts(info: info_pb2.GetEngineInfoResponse) -> EngineFacts:
         runner=info.runner,
         load_ns=info.load_ns,
         version=info.version,
+    )
+
+
+def _report(load: info_pb2.GetLoadResponse) -> EngineReport:
+    return EngineReport(
+        num_running=load.num_running,
+        num_waiting=load.num_waiting,
+        num_waiting_tokens=load.num_waiting_tokens,
+        num_free_blocks=load.num_free_blocks,
+        num_used_blocks=load.num_used_blocks,
+        num_cached_blocks=load.num_cached_blocks,
+        num_total_blocks=load.num_total_blocks,
+        is_draining=load.draining,
+        since_last_step_ns=load.since_last_step_ns,
+        num_steps=load.num_steps,
+        num_output_tokens=load.num_output_tokens,
+        num_preemptions=load.num_preemptions,
+        num_prompt_tokens=load.num_prompt_tokens,
+        num_cached_prompt_tokens=load.num_cached_prompt_tokens,
     )
 
 

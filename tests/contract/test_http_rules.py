@@ -8,6 +8,7 @@ from steeple.engine.v1 import engine_service_pb2
 from steeple.inference.v1 import (
     embedding_service_pb2,
     inference_service_pb2,
+    load_service_pb2,
     model_service_pb2,
     tokenization_service_pb2,
 )
@@ -18,12 +19,15 @@ PUBLIC = [
     for file in (
         embedding_service_pb2,
         inference_service_pb2,
+        load_service_pb2,
         model_service_pb2,
         tokenization_service_pb2,
     )
     for service in file.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 ]
+READING = {"ListModels", "GetModel", "GetLoad", "WatchLoad"}
+TWINS = {"GenerateStream": "Generate", "ChatStream": "Chat", "WatchLoad": "GetLoad"}
 INTERNAL = [
     method
     for file in (engine_service_pb2, tokenizer_service_pb2)
@@ -43,23 +47,22 @@ def test_a_public_method_takes_its_whole_request_as_the_body_or_only_reads(
 ) -> None:
     """A field that neither body nor path nor query can carry would be lost without a word."""
     kind = rule(method).WhichOneof("pattern")
-    assert kind == ("get" if method.name in {"ListModels", "GetModel"} else "post")
+    assert kind == ("get" if method.name in READING else "post")
     assert rule(method).body == ("*" if kind == "post" else "")
 
 
 def test_no_two_methods_share_a_path() -> None:
     paths = [(rule(method).get or rule(method).post) for method in PUBLIC]
-    assert len(PUBLIC) == len(set(paths)) == 12
+    assert len(PUBLIC) == len(set(paths)) == 14
     assert all(path.startswith("/v1/") for path in paths)
 
 
 def test_a_stream_is_called_where_its_unary_twin_is() -> None:
     """`/v1/chat` and `/v1/chat:stream`."""
-    posts = {method.name: rule(method).post for method in PUBLIC}
-    streams = [method.name for method in PUBLIC if method.server_streaming]
-    assert streams == ["GenerateStream", "ChatStream"]
-    for name in streams:
-        assert posts[name] == posts[name.removesuffix("Stream")] + ":stream"
+    paths = {method.name: rule(method).get or rule(method).post for method in PUBLIC}
+    assert {method.name for method in PUBLIC if method.server_streaming} == set(TWINS)
+    for stream, twin in TWINS.items():
+        assert paths[stream] == paths[twin] + ":stream"
 
 
 def test_a_models_name_may_hold_slashes() -> None:

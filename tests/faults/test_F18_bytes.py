@@ -25,6 +25,7 @@ METHODS = [
     f"{SERVICE}TokenizationService/Tokenize",
     f"{SERVICE}ModelService/GetModel",
     f"{SERVICE}ModelService/ListModels",
+    f"{SERVICE}LoadService/GetLoad",
 ]
 PYTHON = re.compile(r"\w(Error|Exception)|Traceback|protobuf|\.py\b|steeple[._]|0x[0-9a-f]{6}")
 ALLOWED = {

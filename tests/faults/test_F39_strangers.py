@@ -14,6 +14,7 @@ from gateway.__main__ import SERVICES
 from steeple.inference.v1 import (
     embedding_service_pb2,
     inference_service_pb2,
+    load_service_pb2,
     model_service_pb2,
     tokenization_service_pb2,
 )
@@ -31,6 +32,7 @@ FILES = (
     embedding_service_pb2,
     tokenization_service_pb2,
     model_service_pb2,
+    load_service_pb2,
 )
 METHODS = [
     (f"/{service.full_name}/{method.name}", method.server_streaming)

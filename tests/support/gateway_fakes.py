@@ -10,6 +10,7 @@ from gateway.balance import EngineLoad
 from gateway.catalog import Catalog, EngineState
 from gateway.changes import Changes
 from gateway.clients.detokenize_session import TextSink
+from gateway.engine_history import EngineWork
 from gateway.leave import Leave
 from gateway.upstream_values import (
     EncodeInput,
@@ -211,6 +212,10 @@ class FakeDetokenizer:
     error: ServiceError | None = None
     sessions: list[FakeSession] = field(default_factory=list)
 
+    @property
+    def num_sessions(self) -> int:
+        return sum(not session.is_over for session in self.sessions)
+
     def check_ready(self) -> None:
         if self.error is not None:
             raise self.error
@@ -287,6 +292,12 @@ class FakeUpstream:
 
     client: FakeEngine
     num_here: int = 0
+    facts: EngineFacts | None = field(default_factory=engine_facts)
+    work: EngineWork | None = None
+
+    @property
+    def load(self) -> EngineLoad:
+        return EngineLoad(num_here=self.num_here, num_reported=None)
 
     @asynccontextmanager
     async def attempt(self) -> AsyncIterator[None]:

@@ -17,6 +17,7 @@ from steeple.inference.v1 import (
     embedding_service_pb2,
     generate_pb2,
     inference_service_pb2,
+    load_service_pb2,
     model_service_pb2,
     tokenization_service_pb2,
 )
@@ -137,6 +138,9 @@ REQUESTS: Mapping[str, Mapping[str, How]] = {
     "DetokenizeRequest": DETOKENIZE,
     "ListModelsRequest": LIST_MODELS,
     "GetModelRequest": {"name": How.LOOKED_UP},
+    "GetLoadRequest": {},
+    # test_load_service.py proves it.
+    "WatchLoadRequest": {"interval_ms": How.BOUNDED},
     # tests/integration/test_bad_input.py: none of its RPCs looks at its request.
     **{
         name: dict.fromkeys((field.name for field in message.fields), How.REFUSED)
@@ -148,6 +152,7 @@ SERVICES = tuple(
     for file in (
         inference_service_pb2,
         embedding_service_pb2,
+        load_service_pb2,
         model_service_pb2,
         tokenization_service_pb2,
     )

@@ -127,7 +127,7 @@ async def test_what_an_engine_serves_becomes_facts(engine: EngineClient) -> None
     assert (facts.kv_tokens, facts.max_concurrency) == (160, 1.6)
     assert facts.default_sampling == {"temperature": 0.5}
     assert (facts.runner, facts.load_ns, facts.version) == ("fms", 7, "9.9")
-    assert await engine.num_requests() == 5
+    assert (await engine.report()).num_requests == 5
 
 
 async def test_a_request_travels_whole(engine: EngineClient, engines: Engines) -> None:

@@ -1,0 +1,218 @@
+"""LoadService over a real channel: what it tells, its bounds, and how a watch ends."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import grpc
+import pytest
+
+from gateway.admission import Admission
+from gateway.engine_history import EngineHistory
+from gateway.load_window import LoadWindow
+from gateway.pipeline import Pipeline
+from gateway.request_limits import RequestLimits
+from gateway.services.load import MAX_WATCHERS, LoadService
+from gateway.upstream_values import EngineReport
+from steeple.inference.v1 import load_service_pb2, load_service_pb2_grpc
+from steeple_rpc.channel import open_channel
+from steeple_rpc.errors import InvalidRequest, Overloaded, Unavailable
+from tests.support.gateway_fakes import (
+    MODEL,
+    FakeBackends,
+    FakeEngine,
+    FakeUpstream,
+    catalog_of,
+    ended,
+    engine_state,
+    first,
+    generation_request,
+    tokens,
+)
+from tests.support.servers import drained, failure, serving
+
+# They exist in the stubs only.
+Stub = Any
+MS = 1_000_000
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def worked(**report: Any) -> Any:
+    """What an engine is told to do that ran 20 steps for 40 tokens in 4 seconds."""
+    history = EngineHistory()
+    history.note(EngineReport(), 0.0)
+    history.note(EngineReport(num_steps=20, num_output_tokens=40, **report), 4.0)
+    return history.work
+
+
+def behind(upstream: FakeUpstream) -> Any:
+    """Plays the backends of one engine."""
+    return FakeBackends(catalog_of(engine_state()), [upstream])
+
+
+class Harness:
+    """A gateway's load, everything behind it scripted; its clock moves when the test says so."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        updates = [first(queue_ns=30 * MS), tokens(0, 5), ended(1, 6)]
+        self.upstream = FakeUpstream(FakeEngine(updates))
+        self.backends = behind(self.upstream)
+        self.admission = Admission()
+        self.window = LoadWindow(self.clock)
+        self.service = LoadService(self.backends, self.admission, self.window, self.clock)
+        self.pipeline = Pipeline(
+            self.backends,
+            self.admission,
+            self.clock,
+            RequestLimits(max_request_s=60.0),
+            watch=self.window,
+        )
+
+    async def run(self) -> None:
+        async with aclosing(self.pipeline.run(generation_request(), None)) as events:
+            async for _ in events:
+                pass
+
+
+@pytest.fixture
+async def harness() -> Harness:
+    return Harness()
+
+
+@pytest.fixture
+async def stub(harness: Harness) -> AsyncIterator[Stub]:
+    def add(server: grpc.aio.Server) -> None:
+        load_service_pb2_grpc.add_LoadServiceServicer_to_server(harness.service, server)
+
+    async with serving(add) as served, open_channel(served.address) as channel:
+        yield load_service_pb2_grpc.LoadServiceStub(channel)
+
+
+async def load(stub: Stub) -> Any:
+    return (await stub.GetLoad(load_service_pb2.GetLoadRequest())).load
+
+
+def watching(interval_ms: int | None = None) -> load_service_pb2.WatchLoadRequest:
+    return load_service_pb2.WatchLoadRequest(interval_ms=interval_ms)
+
+
+async def test_an_idle_gateway_says_so(stub: Stub, harness: Harness) -> None:
+    harness.clock.now += 3.0
+    told = await load(stub)
+    assert told.gateway.uptime_ns == told.gateway.window_ns == 3_000 * MS
+    assert told.gateway.tokenizer_ready
+    (model,) = told.models
+    assert (model.model, model.trouble, model.num_live, model.num_permits) == (MODEL, "", 0, 4)
+    assert model.inter_token == load_service_pb2.Latency()
+    (engine,) = told.engines
+    assert (engine.ready, engine.model, engine.runner) == (True, MODEL, "fms")
+    assert not engine.HasField("work")
+
+
+async def test_a_request_shows_in_the_window_and_then_no_more(stub: Stub, harness: Harness) -> None:
+    await harness.run()
+    (model,) = (await load(stub)).models
+    assert (model.num_ended, model.num_failed) == (1, 0)
+    assert (model.prompt_tokens, model.completion_tokens) == (3, 2)
+    assert model.time_to_first_token.count == 1
+    assert model.queue.p50_ns == pytest.approx(30 * MS, rel=0.05)
+    harness.clock.now += 11.0
+    (model,) = (await load(stub)).models
+    assert (model.num_ended, model.completion_tokens) == (0, 0)
+
+
+async def test_permits_that_are_held_are_counted(stub: Stub, harness: Harness) -> None:
+    with harness.admission.permit(MODEL, "r", 4):
+        assert (await load(stub)).models[0].num_live == 1
+
+
+async def test_an_engine_tells_its_blocks_and_what_it_did(stub: Stub, harness: Harness) -> None:
+    harness.upstream.num_here = 2
+    harness.upstream.work = worked(num_running=2, num_free_blocks=7, num_total_blocks=10)
+    (engine,) = (await load(stub)).engines
+    work = engine.work
+    assert (engine.num_here, work.num_running, work.num_free_blocks) == (2, 2, 7)
+    assert (work.counted_ns, work.num_steps, work.num_output_tokens) == (4_000 * MS, 20, 40)
+    assert (work.num_total_blocks, work.block_size) == (10, 16)
+
+
+async def test_an_engine_that_is_away_is_told_as_such(stub: Stub, harness: Harness) -> None:
+    """And why its model cannot be served: names that were seen stay."""
+    away = catalog_of(engine_state())
+    harness.backends.now = catalog_of()
+    harness.backends.now = type(away)(
+        engines=(), tokenizers=away.tokenizers, known_models=away.known_models
+    )
+    harness.upstream.facts = None
+    told = await load(stub)
+    assert list(told.engines) == [load_service_pb2.EngineLoad(ready=False)]
+    assert [(m.model, m.trouble) for m in told.models] == [(MODEL, "ENGINE_NOT_READY")]
+
+
+async def test_what_is_told_is_made_at_most_ten_times_a_second(
+    stub: Stub, harness: Harness
+) -> None:
+    before = await load(stub)
+    await harness.run()
+    assert await load(stub) == before
+    harness.clock.now += 0.1
+    assert (await load(stub)).models[0].num_ended == 1
+
+
+async def test_a_watch_tells_at_once_and_again(stub: Stub, harness: Harness) -> None:
+    call = stub.WatchLoad(watching(100))
+    try:
+        assert (await call.read()).load.models[0].num_ended == 0
+        await harness.run()
+        harness.clock.now += 0.1
+        assert (await call.read()).load.models[0].num_ended == 1
+    finally:
+        call.cancel()
+
+
+@pytest.mark.parametrize("interval_ms", [0, 99, 60_001, (1 << 32) - 1])
+async def test_an_interval_has_its_bounds(stub: Stub, interval_ms: int) -> None:
+    error = await failure(drained(stub.WatchLoad(watching(interval_ms))))
+    assert isinstance(error, InvalidRequest)
+    assert (error.field, error.reason) == ("interval_ms", "OUT_OF_RANGE")
+    assert str(interval_ms) in error.message
+
+
+async def test_a_drain_ends_every_watch_at_once(stub: Stub, harness: Harness) -> None:
+    """A screen that watches must not hold up the end of the process."""
+    calls = [stub.WatchLoad(watching(60_000)) for _ in range(3)]
+    for call in calls:
+        await call.read()
+    harness.service.drain()
+    for call in calls:
+        error = await failure(call.read())
+        assert isinstance(error, Unavailable)
+        assert error.reason == "DRAINING"
+
+
+async def test_so_many_may_watch_and_whoever_leaves_makes_room(stub: Stub) -> None:
+    calls = [stub.WatchLoad(watching(60_000)) for _ in range(MAX_WATCHERS)]
+    for call in calls:
+        await call.read()
+    error = await failure(drained(stub.WatchLoad(watching())))
+    assert isinstance(error, Overloaded)
+    assert (error.reason, str(MAX_WATCHERS) in error.message) == ("TOO_MANY_WATCHERS", True)
+    calls[0].cancel()
+    async with asyncio.timeout(5):
+        while True:
+            another = stub.WatchLoad(watching(60_000))
+            try:
+                await another.read()
+            except grpc.aio.AioRpcError:
+                continue
+            break
+    for call in [*calls, another]:
+        call.cancel()
