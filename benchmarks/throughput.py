@@ -20,7 +20,8 @@ from engine_svc.core.threads import available_cores, default_num_threads, thread
 from engine_svc.core_process import CoreProcess
 from steeple_cli.console import ServeConsole
 from steeple_cli.demo import free_port
-from steeple_cli.supervisor import ServePlan, Supervisor
+from steeple_cli.serve_plan import ServePlan
+from steeple_cli.supervisor import Supervisor
 from steeple_client import AsyncClient, TextDelta
 from steeple_demo import model_dir
 

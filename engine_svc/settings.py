@@ -11,13 +11,19 @@ from engine_svc.core.batching import BatchingOptions
 from engine_svc.core.messages import DEFAULT_MAX_FAULTY_REQUESTS, CoreConfig
 from engine_svc.core.runner.fake_options import FakeFailure, FakeOptions, FakeReply
 from engine_svc.policy_options import READ_BY, check_read, parse_shapes
+from steeple_rpc.quantities import Quantity
 from steeple_rpc.settings import ServiceSettings
 
 DEFAULT_NUM_SEQS = 32
 DEFAULT_NUM_BATCHED_TOKENS = 512
+# Names that vLLM takes, too.
+_DTYPES = {"half": "float16", "float": "float32"}
+_AS_LONG_AS_FITS = ("auto", "-1", -1)
+_MEMORY = ("kv_cache_bytes", "kv_cache_share", "num_blocks")
 
-Count = Annotated[int, Field(ge=1, le=1 << 20)]
-Volume = Annotated[int, Field(ge=1, le=(1 << 32) - 1)]
+Count = Annotated[Quantity, Field(ge=1, le=1 << 20)]
+Volume = Annotated[Quantity, Field(ge=1, le=(1 << 32) - 1)]
+Bytes = Annotated[Quantity, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, le=0.95)]
 
 
@@ -27,7 +33,7 @@ class EngineSettings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="STEEPLE_ENGINE_", populate_by_name=True)
 
     listen: str = Field(default="127.0.0.1:50053", description="where to serve")
-    max_message_bytes: int = Field(
+    max_message_bytes: Quantity = Field(
         default=64 << 20, ge=1 << 10, le=1 << 30, description="largest message accepted"
     )
     model: str = Field(description="the model's directory")
@@ -98,10 +104,11 @@ class EngineSettings(ServiceSettings):
     block_size: Count | None = Field(
         default=None, description="tokens per KV block; default: what the policy needs, else 16"
     )
-    kv_cache_bytes: int | None = Field(default=None, ge=1, description="memory of the KV cache")
+    kv_cache_bytes: Bytes | None = Field(default=None, description="memory of the KV cache")
     kv_cache_share: Share | None = Field(
         default=None, description="the same as a share of the memory that is free"
     )
+    num_blocks: Volume | None = Field(default=None, description="the same as a number of blocks")
     startup_timeout_s: float = Field(
         default=600.0, gt=0, description="seconds that loading and warm-up may take"
     )
@@ -131,6 +138,16 @@ class EngineSettings(ServiceSettings):
     )
     fake_failure_lasts: bool = Field(default=False, description="all later steps fail too")
 
+    @field_validator("dtype", mode="before")
+    @classmethod
+    def _known_dtype(cls, value: object) -> object:
+        return _DTYPES.get(value, value) if isinstance(value, str) else value
+
+    @field_validator("max_model_len", mode="before")
+    @classmethod
+    def _unset_if_auto(cls, value: object) -> object:
+        return None if value in _AS_LONG_AS_FITS else value
+
     @field_validator(*READ_BY)
     @classmethod
     def _check_read(cls, value: object, info: ValidationInfo) -> object:
@@ -145,6 +162,14 @@ class EngineSettings(ServiceSettings):
         if value is not None:
             parse_shapes(value)
         return value
+
+    @model_validator(mode="after")
+    def _check_memory(self) -> Self:
+        given = [name for name in _MEMORY if getattr(self, name) is not None]
+        if len(given) > 1:
+            flags = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+            raise ValueError(f"{flags} size the same KV cache: give one of them")
+        return self
 
     @model_validator(mode="after")
     def _check_budget(self) -> Self:
@@ -204,6 +229,7 @@ class EngineSettings(ServiceSettings):
             block_size=self.block_size,
             kv_cache_bytes=self.kv_cache_bytes,
             kv_cache_share=self.kv_cache_share,
+            num_blocks=self.num_blocks,
             max_model_len=self.max_model_len,
             max_num_seqs=self.num_seqs,
             max_num_batched_tokens=self.num_batched_tokens,

@@ -9,7 +9,7 @@ from steeple_cli.demo import demo
 from steeple_cli.generate import generate
 from steeple_cli.models import models
 from steeple_cli.plan import plan
-from steeple_cli.serve import serve
+from steeple_cli.serve import ServeCommand, serve
 from steeple_cli.tokens import token
 from steeple_cli.wait import wait
 
@@ -20,7 +20,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (serve, plan, demo, wait, generate, chat, models):
+app.command(cls=ServeCommand)(serve)
+for command in (plan, demo, wait, generate, chat, models):
     app.command()(command)
 app.add_typer(token, name="token")
 

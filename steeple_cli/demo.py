@@ -11,7 +11,8 @@ from steeple_cli.child import ChildRefused
 from steeple_cli.console import ServeConsole
 from steeple_cli.exits import FAILED
 from steeple_cli.model_path import find_model
-from steeple_cli.supervisor import ServePlan, Supervisor
+from steeple_cli.serve_plan import ServePlan
+from steeple_cli.supervisor import Supervisor
 from steeple_client import AsyncClient, TextDelta, user
 from steeple_rpc.errors import Cancelled, ServiceError
 

@@ -1,8 +1,12 @@
 """How an option of the command line is told: its text, and the group of the help it stands in."""
 
+from collections.abc import Callable, Sequence
+from inspect import Parameter, Signature, signature
 from typing import Any
 
 import typer
+
+_NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
 
 def option(text: str, group: str, *names: str, **kind: Any) -> typer.models.OptionInfo:
@@ -16,3 +20,19 @@ def option(text: str, group: str, *names: str, **kind: Any) -> typer.models.Opti
     """
     made: typer.models.OptionInfo = typer.Option(*names, help=text, rich_help_panel=group, **kind)
     return made
+
+
+def with_options(command: Callable[..., None], added: Sequence[Parameter]) -> Callable[..., None]:
+    """A command that takes `**given`, with these options instead."""
+
+    def run(**given: Any) -> None:  # what typer parsed, of any type
+        command(**given)
+
+    own = signature(command, eval_str=True).parameters.values()
+    named = [one.replace(kind=Parameter.KEYWORD_ONLY) for one in own if one.kind in _NAMED]
+    parameters = [*named, *added]
+    # What typer reads instead of the code.
+    run.__name__, run.__doc__ = command.__name__.lstrip("_"), command.__doc__
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    vars(run)["__signature__"] = Signature(parameters)
+    return run

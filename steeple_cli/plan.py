@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 import typer
 
 from steeple_cli import plan_options as given
-from steeple_cli import serve_options as served
 from steeple_cli.exits import USAGE_ERROR
 from steeple_cli.planning.compare import Comparison, Outcome, compare
 from steeple_cli.planning.counts import checked_count
@@ -29,19 +28,19 @@ _Given = TypeVar("_Given", GivenPolicy, GivenWorkload, StepTime)
 def plan(  # noqa: PLR0913 - one parameter per option of the command
     *,
     scheduler: given.Scheduler = None,
-    max_model_len: served.MaxModelLen = None,
-    max_num_seqs: served.MaxNumSeqs = None,
-    max_num_batched_tokens: served.MaxNumBatchedTokens = None,
+    max_model_len: given.MaxModelLen = None,
+    max_num_seqs: given.MaxNumSeqs = None,
+    max_num_batched_tokens: given.MaxNumBatchedTokens = None,
     block_size: given.BlockSize = None,
     num_blocks: given.NumBlocks = None,
-    warmup_shapes: served.WarmupShapes = None,
-    join: served.Join = None,
-    max_batch_tkv: served.MaxBatchTkv = None,
-    min_decode_rows: served.MinDecodeRows = None,
-    interleave: served.Interleave = None,
-    over_limit: served.OverLimit = None,
-    pause_order: served.PauseOrder = None,
-    prefix_caching: served.PrefixCaching = None,
+    warmup_shapes: given.WarmupShapes = None,
+    join: given.Join = None,
+    max_batch_tkv: given.MaxBatchTkv = None,
+    min_decode_rows: given.MinDecodeRows = None,
+    interleave: given.Interleave = None,
+    over_limit: given.OverLimit = None,
+    pause_order: given.PauseOrder = None,
+    prefix_caching: given.PrefixCaching = None,
     requests_file: given.RequestsFile = None,
     requests: given.Requests = None,
     rate: given.Rate = None,

@@ -1,13 +1,32 @@
-"""The options of `steeple plan` beside those that it shares with `steeple serve`."""
+"""The options of `steeple plan`; some are those of `steeple serve`."""
 
 from pathlib import Path
 from typing import Annotated
 
+import typer
+
 from steeple_cli.option import option
+from steeple_cli.serve_options import OPTIONS
 
 _BATCHES, _REQUESTS, _TIME, _OUTPUT = "Batches", "Requests", "Step time", "Output"
 
 
+def _served(name: str) -> typer.models.OptionInfo:
+    """An option that `steeple serve` has, too."""
+    return option(OPTIONS[name].text, OPTIONS[name].group)
+
+
+MaxModelLen = Annotated[int | None, _served("max_model_len")]
+MaxNumSeqs = Annotated[int | None, _served("max_num_seqs")]
+MaxNumBatchedTokens = Annotated[int | None, _served("max_num_batched_tokens")]
+WarmupShapes = Annotated[str | None, _served("warmup_shapes")]
+Join = Annotated[str | None, _served("join")]
+MaxBatchTkv = Annotated[int | None, _served("max_batch_tkv")]
+MinDecodeRows = Annotated[int | None, _served("min_decode_rows")]
+Interleave = Annotated[bool | None, _served("interleave")]
+OverLimit = Annotated[str | None, _served("over_limit")]
+PauseOrder = Annotated[str | None, _served("pause_order")]
+PrefixCaching = Annotated[bool | None, _served("prefix_caching")]
 Scheduler = Annotated[
     list[str] | None, option("policies to compare: a,b; default: continuous", _BATCHES)
 ]

@@ -2,36 +2,16 @@
 
 import asyncio
 import contextlib
-import json
 import signal
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from steeple_cli.child import Child, LogEvent
 from steeple_cli.console import ServeConsole
+from steeple_cli.serve_plan import MODULES, ServePlan, command_lines
 from steeple_rpc.errors import DeadlineExpired
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServePlan:
-    """What is to be served and how."""
-
-    model_dir: Path
-    model_name: str
-    listen: str
-    """Of the gateway: HOST:PORT."""
-    grace_s: float
-    startup_timeout_s: float
-    log_level: str = "warning"
-    metrics_port: int | None = None
-    """Of the gateway, on its host; the others' follow. 0 = any; None = no metrics."""
-    shared_arguments: Sequence[str] = ()
-    """For every service."""
-    gateway_arguments: Sequence[str] = ()
-    engine_arguments: Sequence[str] = ()
 
 
 class Supervisor:
@@ -126,58 +106,11 @@ class Supervisor:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
 
-    def _children(self, directory: Path) -> list[Child]:
-        plan = self._plan
-        engine, tokenizer = f"unix:{directory}/engine", f"unix:{directory}/tokenizer"
-        # A list in JSON: a comma in a path would end an item otherwise.
-        model = f"{plan.model_name}={plan.model_dir}"
-        shared = (
-            "--stop-on-stdin-eof",
-            "--log-format=json",
-            # At least info: progress is told there.
-            f"--log-level={'debug' if plan.log_level == 'debug' else 'info'}",
-            f"--grace-s={plan.grace_s}",
-            *plan.shared_arguments,
-        )
+    def _children(self, sockets: Path) -> list[Child]:
         return [
-            Child(
-                "gateway",
-                "gateway",
-                (
-                    *(f"--listen={plan.listen}", f"--tokenizer={tokenizer}"),
-                    *(f"--engine={engine}", *shared, *self._metrics_at(0)),
-                    *plan.gateway_arguments,
-                ),
-                self._log,
-            ),
-            Child(
-                "tokenizer",
-                "tokenizer_svc",
-                (
-                    *(f"--listen={tokenizer}", f"--model={json.dumps([model])}"),
-                    *(*shared, *self._metrics_at(1)),
-                ),
-                self._log,
-            ),
-            Child(
-                "engine",
-                "engine_svc",
-                (
-                    *(f"--listen={engine}", f"--model={plan.model_dir}"),
-                    *(f"--served-model-name={plan.model_name}", *shared),
-                    f"--startup-timeout-s={plan.startup_timeout_s}",
-                    *(*self._metrics_at(2), *plan.engine_arguments),
-                ),
-                self._log,
-            ),
+            Child(name, MODULES[name], arguments, self._log)
+            for name, arguments in command_lines(self._plan, sockets).items()
         ]
-
-    def _metrics_at(self, offset: int) -> Sequence[str]:
-        port = self._plan.metrics_port
-        if port is None:
-            return ()
-        host = self._plan.listen.rpartition(":")[0]
-        return (f"--metrics-listen={host}:{port and port + offset}",)
 
     def _log(self, service: str, event: LogEvent) -> None:
         if event.get("event") == "metrics_serving":

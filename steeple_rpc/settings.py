@@ -18,7 +18,10 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from steeple_rpc.quantities import Quantity
+from steeple_rpc.refused import SettingRefused
 from steeple_rpc.tls.server_tls import ServerTlsFiles
+from steeple_rpc.vllm_flags import as_typed, translated
 
 USAGE_ERROR = 2
 CONFIG_VARIABLE = "STEEPLE_CONFIG"
@@ -87,7 +90,7 @@ class ServiceSettings(BaseSettings):
     stop_on_stdin_eof: bool = Field(
         default=False, description="stop when standard input ends (for supervisors)"
     )
-    max_message_bytes: int = Field(
+    max_message_bytes: Quantity = Field(
         default=4 << 20, ge=1 << 10, le=1 << 30, description="largest message accepted"
     )
 
@@ -168,16 +171,22 @@ def load_settings(settings: type[S], argv: list[str]) -> S:
     faults = [f"unknown variable {name}" for name in unknown_variables(settings, os.environ)]
     if not faults:
         try:
-            return CliApp.run(settings, cli_args=argv)
+            return CliApp.run(settings, cli_args=translated(argv, own=_flags(settings)))
         except ValidationError as error:
-            faults = [_told(fault["loc"], fault["msg"]) for fault in error.errors()]
+            faults = [as_typed(_told(fault["loc"], fault["msg"]), argv) for fault in error.errors()]
         except SettingsError as error:
             faults = [f"environment: {error}"]
+        except SettingRefused as error:
+            faults = [str(error)]
         except (ConfigFileError, OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             faults = [f"{os.environ.get(CONFIG_VARIABLE)}: {error}"]
     for fault in faults:
         sys.stderr.write(f"error: {fault}\n")
     raise SystemExit(USAGE_ERROR)
+
+
+def _flags(settings: type[BaseSettings]) -> set[str]:
+    return {f"--{name.replace('_', '-')}" for name in settings.model_fields}
 
 
 def _told(location: tuple[int | str, ...], message: str) -> str:

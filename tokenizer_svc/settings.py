@@ -7,9 +7,10 @@ from typing import Annotated
 from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from steeple_rpc.quantities import Quantity
 from steeple_rpc.settings import ServiceSettings
 
-Count = Annotated[int, Field(ge=1, le=1 << 24)]
+Count = Annotated[Quantity, Field(ge=1, le=1 << 24)]
 
 
 class TokenizerSettings(ServiceSettings):
@@ -18,7 +19,7 @@ class TokenizerSettings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="STEEPLE_TOKENIZER_")
 
     listen: str = Field(default="127.0.0.1:50052", description="where to serve")
-    max_message_bytes: int = Field(
+    max_message_bytes: Quantity = Field(
         default=64 << 20, ge=1 << 10, le=1 << 30, description="largest message accepted"
     )
     model: tuple[str, ...] = Field(

@@ -30,6 +30,7 @@ class CoreConfig(msgspec.Struct, frozen=True, kw_only=True):
     block_size: int | None = None
     kv_cache_bytes: int | None = None
     kv_cache_share: float | None = None
+    num_blocks: int | None = None
     max_model_len: int | None = None
     max_num_seqs: int = 32
     max_num_batched_tokens: int = 512

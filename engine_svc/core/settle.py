@@ -76,6 +76,8 @@ def _plan(config: CoreConfig, bounds: Bounds, info: RunnerInfo, available_bytes:
             max_model_len=bounds.max_model_len,
             kv_cache_bytes=config.kv_cache_bytes,
             kv_cache_share=config.kv_cache_share,
+            num_blocks=config.num_blocks,
+            is_in_host_memory=info.device == "cpu",
         )
     )
 

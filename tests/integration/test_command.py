@@ -1,77 +1,14 @@
 """The `steeple` command as a person uses it: serve, wait, generate, chat, demo."""
 
 import json
-import os
 import signal
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.support.command import Serving, free_port, steeple
 from tests.support.scraping import scrape
-
-ROOT = Path(__file__).resolve().parents[2]
-STEEPLE = [sys.executable, "-m", "steeple_cli"]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "protos")])}
-TIMEOUT_S = 90.0
-
-
-def steeple(*arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
-    """Run a command to its end."""
-    return subprocess.run(
-        [*STEEPLE, *arguments],
-        env=ENVIRONMENT,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
-
-
-def free_port() -> int:
-    """A loopback port that nobody has now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-class Serving:
-    """`steeple serve` with the demo model."""
-
-    def __init__(self, *arguments: str) -> None:
-        self.target = f"127.0.0.1:{free_port()}"
-        port = self.target.rpartition(":")[2]
-        self.process = subprocess.Popen(
-            [*STEEPLE, "serve", f"--port={port}", "--grace=5", *arguments],
-            env=ENVIRONMENT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def line(self) -> str:
-        """The line that it prints once it serves."""
-        assert self.process.stdout is not None
-        return self.process.stdout.readline()
-
-    def children(self) -> list[psutil.Process]:
-        """Every process below it."""
-        found: list[psutil.Process] = psutil.Process(self.process.pid).children(recursive=True)
-        return found
-
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
-        """End it; its status and what it said on stderr."""
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        _, stderr = self.process.communicate(timeout=TIMEOUT_S)
-        return self.process.returncode, stderr
 
 
 @pytest.fixture(scope="module")

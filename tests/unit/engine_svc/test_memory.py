@@ -1,9 +1,12 @@
 """How many blocks there are, and what is refused before anything is allocated."""
 
+import re
+
 import pytest
 
 from engine_svc.core.errors import StartupError
 from engine_svc.core.memory import MemoryPlan, MemoryRequest, plan_memory
+from steeple_rpc.quantities import parse_quantity
 
 
 def plan(**options: float | None) -> MemoryPlan:
@@ -37,8 +40,48 @@ def test_an_unset_context_shrinks_to_what_fits() -> None:
 
 def test_a_context_that_was_asked_for_is_never_shrunk() -> None:
     """Refused with what it needs, what there is, and what would fit."""
-    with pytest.raises(StartupError, match=r"1024 tokens needs 1\.0 MiB.*0\.5 MiB.*at most 512"):
+    with pytest.raises(StartupError, match=r"1,024 tokens needs 1\.0 MiB.*512\.0 KiB.*to 512, or"):
         plan(kv_cache_bytes=512 << 10, max_model_len=1024)
+
+
+@pytest.mark.parametrize("kv_cache_bytes", [16 << 10, 100 << 10, 777 << 10, 3 << 20, 9 << 20])
+@pytest.mark.parametrize("block_size", [16, 64])
+def test_following_either_remedy_works(kv_cache_bytes: int, block_size: int) -> None:
+    """A shorter context, or the memory that is asked for."""
+    given = {"model_max_len": 1 << 20, "block_size": block_size, "kv_cache_bytes": kv_cache_bytes}
+    with pytest.raises(StartupError) as caught:
+        plan(**given, max_model_len=20_000)
+    told = re.search(r"lower --max-model-len to ([\d,]+)", str(caught.value))
+    more = re.search(r"raise --kv-cache-bytes to (\S+)$", str(caught.value))
+    assert more is not None
+    if told is not None:
+        shorter = int(str(parse_quantity(told[1])))
+        assert plan(**given, max_model_len=shorter).max_model_len == shorter
+    else:
+        assert kv_cache_bytes < block_size << 10
+    enough = int(str(parse_quantity(more[1])))
+    assert plan(**given | {"kv_cache_bytes": enough}, max_model_len=20_000).num_blocks
+
+
+def test_a_number_of_blocks_is_what_it_is() -> None:
+    """Even more than the seats can fill; too few are refused with how many it takes."""
+    assert plan(num_blocks=1000).num_blocks == 1000
+    with pytest.raises(StartupError, match=r"raise --num-blocks to 64$"):
+        plan(num_blocks=63, max_model_len=1024)
+
+
+def test_a_context_that_no_memory_holds_is_told_so() -> None:
+    """More cannot be asked of the cache than the machine has."""
+    with pytest.raises(StartupError, match=r"free memory: 1\.0 MiB are free in all$"):
+        plan(available_bytes=1 << 20, model_max_len=4096, max_model_len=4096)
+
+
+def test_a_cache_that_the_machine_cannot_hold_is_refused() -> None:
+    """Not killed later; what a device of its own can hold, the device knows."""
+    given = {"available_bytes": 1 << 20, "kv_cache_bytes": 4 << 20}
+    with pytest.raises(StartupError, match=r"--kv-cache-bytes: .* 4\.0 MiB does not fit, as 1\.0"):
+        plan(**given)
+    assert plan(**given, is_in_host_memory=False).kv_cache_bytes == 4 << 20
 
 
 def test_a_context_beyond_the_models_is_refused() -> None:

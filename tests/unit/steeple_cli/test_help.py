@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 
 from steeple_cli.__main__ import app
 
-MAX_LINES = 60
+MAX_LINES = 80
 MAX_COLUMNS = 100
 COMMANDS = ["serve", "plan", "demo", "wait", "generate", "chat", "models", "token"]
 

@@ -9,7 +9,8 @@ import pytest
 
 from steeple_cli.child import ChildRefused
 from steeple_cli.console import ServeConsole
-from steeple_cli.supervisor import ServePlan, Supervisor
+from steeple_cli.serve_plan import ServePlan
+from steeple_cli.supervisor import Supervisor
 
 GATEWAY = """
 import os, pathlib, sys, time

@@ -1,0 +1,55 @@
+"""Numbers as people write them."""
+
+import pytest
+
+from steeple_rpc.quantities import parse_quantity, told_size
+
+
+@pytest.mark.parametrize(
+    ("written", "number"),
+    [
+        ("4096", 4096),
+        ("32,768", 32768),
+        ("32_768", 32768),
+        (" 7 ", 7),
+        ("32k", 32_000),
+        ("32K", 32_768),
+        ("25.6k", 25_600),
+        ("1.5K", 1536),
+        ("2m", 2_000_000),
+        ("4G", 4 << 30),
+        ("4g", 4 * 10**9),
+        ("4GiB", 4 << 30),
+        ("4gib", 4 << 30),
+        ("4GB", 4 * 10**9),
+        ("4 gb", 4 * 10**9),
+        ("0.5TiB", 1 << 39),
+        ("12b", 12),
+        ("19.6MiB", 20_552_089),
+        (5, 5),
+        (None, None),
+    ],
+)
+def test_a_number_is_read_as_it_is_meant(written: object, number: object) -> None:
+    assert parse_quantity(written) == number
+
+
+@pytest.mark.parametrize(
+    "written", ["", "k", "4 gigs", "-1", "1e3", "four", "4KK", "4ib", "٤", ",5", "0x10", "4KiBB"]
+)
+def test_what_is_no_number_is_told_with_how_to_write_one(written: str) -> None:
+    with pytest.raises(ValueError, match=r"4k \(4,000\)"):
+        parse_quantity(written)
+
+
+def test_half_a_token_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"'1\.5' is not a whole number"):
+        parse_quantity("1.5")
+
+
+@pytest.mark.parametrize(
+    ("num_bytes", "told"),
+    [(3_328_599_654, "3.1 GiB"), (512 << 20, "512.0 MiB"), (1536, "1.5 KiB"), (0, "0.0 KiB")],
+)
+def test_a_size_is_told_in_its_unit(num_bytes: int, told: str) -> None:
+    assert told_size(num_bytes) == told
