@@ -19,7 +19,7 @@ from gateway.interruption import Interruption
 from gateway.takeover import ENGINE_STALLED
 from gateway.upstream_values import EngineFacts, EngineReport
 from steeple_rpc.address import UNIX
-from steeple_rpc.channel import open_channel
+from steeple_rpc.channel import open_paced_channel
 from steeple_rpc.errors import ServiceError, Unavailable
 from steeple_rpc.lifecycle import LIVENESS
 from steeple_rpc.telemetry import logger
@@ -36,7 +36,7 @@ _SERVING = health_pb2.HealthCheckResponse.SERVING
 
 def open_upstream(target: str, tls: ChannelTls | None) -> grpc.aio.Channel:
     """A channel to an upstream service; in plaintext to a Unix socket, which file modes guard."""
-    return open_channel(target, None if target.startswith(UNIX) else tls)
+    return open_paced_channel(target, None if target.startswith(UNIX) else tls)
 
 
 class Upstream(Generic[Facts]):
