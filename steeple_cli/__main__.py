@@ -10,6 +10,7 @@ from steeple_cli.generate import generate
 from steeple_cli.models import models
 from steeple_cli.plan import plan
 from steeple_cli.serve import ServeCommand, serve
+from steeple_cli.serve_defaults import PREFIX
 from steeple_cli.tokens import token
 from steeple_cli.wait import wait
 
@@ -20,7 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command(cls=ServeCommand)(serve)
+app.command(cls=ServeCommand, context_settings={"auto_envvar_prefix": PREFIX})(serve)
 for command in (plan, demo, wait, generate, chat, models):
     app.command()(command)
 app.add_typer(token, name="token")

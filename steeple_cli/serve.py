@@ -1,6 +1,7 @@
 """`steeple serve`: everything with one command."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Mapping
 from typing import Annotated, Any, NoReturn
@@ -13,6 +14,7 @@ from steeple_cli.console import ServeConsole
 from steeple_cli.exits import USAGE_ERROR
 from steeple_cli.model_path import ModelNotFound, find_model, name_of
 from steeple_cli.option import with_options
+from steeple_cli.serve_defaults import check_variables, file_defaults
 from steeple_cli.serve_options import OPTIONS, arguments_of
 from steeple_cli.serve_plan import ServePlan, in_our_words
 from steeple_cli.supervisor import Supervisor
@@ -30,14 +32,17 @@ _Model = Annotated[
 
 
 class ServeCommand(TyperCommand):
-    """Takes vLLM's flags, too; keeps what was typed as the context's object."""
+    """Takes vLLM's flags and a file, too; keeps what was typed as the context's object."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # of typer's private click
         """See click. What cannot be followed is told in one line and ends the process with 2."""
         ctx.obj = tuple(args)
         own = {flag for parameter in self.params for flag in parameter.opts}
         try:
-            return super().parse_args(ctx, translated(args, own=own))
+            said = translated(args, own=own)
+            check_variables(os.environ)
+            ctx.default_map = file_defaults(said, os.environ)
+            return super().parse_args(ctx, said)
         except SettingRefused as error:
             _refuse(str(error))
 
@@ -50,7 +55,7 @@ def _serve(context: typer.Context, named: _Model = None, **given: Any) -> None: 
     """
     console = ServeConsole(level=given["log_level"].value, as_json=given["log_json"])
     try:
-        asyncio.run(Supervisor(_plan(named, given), console).run())
+        asyncio.run(Supervisor(plan_of(named, given), console).run())
     except ChildRefused as error:
         _refuse(as_typed(in_our_words(str(error)), context.obj))
     except (ModelNotFound, ServiceError) as error:
@@ -60,7 +65,17 @@ def _serve(context: typer.Context, named: _Model = None, **given: Any) -> None: 
 serve = with_options(_serve, [one.parameter(name) for name, one in OPTIONS.items()])
 
 
-def _plan(named: str | None, given: Mapping[str, Any]) -> ServePlan:  # typer's values
+def plan_of(named: str | None, given: Mapping[str, Any]) -> ServePlan:  # typer's values
+    """The deployment that the command line asks for.
+
+    Args:
+        named: the model, if it was named without an option.
+        given: the value of every option, by name.
+
+    Raises:
+        ModelNotFound: there is no such model here.
+        SettingRefused: two are named.
+    """
     model = _one_model(named, given["model"])
     directory = find_model(model)
     name = _DEMO if model is None else name_of(model, directory)
@@ -73,6 +88,7 @@ def _plan(named: str | None, given: Mapping[str, Any]) -> ServePlan:  # typer's 
         startup_timeout_s=given["startup_timeout"],
         log_level=given["log_level"].value,
         metrics_port=given["metrics_port"],
+        config=given["config"],
         arguments=arguments_of(given),
     )
 

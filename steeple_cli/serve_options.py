@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from steeple_cli.option import option
+from steeple_rpc.config_file import CONFIG_VARIABLE
 
 
 class Level(Enum):
@@ -126,6 +127,7 @@ OPTIONS: Mapping[str, ServeOption] = {
         otlp_endpoint=each("traces go to this OTLP receiver"),
         grace=own("seconds for requests to end", float, 30.0),
         startup_timeout=own("seconds until ready at most", float, 600.0),
+        config=own("TOML file: [serve] and a table per service", Path, envvar=CONFIG_VARIABLE),
         log_level=own("debug, info, warning or error", Level, Level.WARNING, metavar="<level>"),
         log_json=own("log lines as JSON", bool, default=False),
     ),

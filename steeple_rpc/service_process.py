@@ -9,6 +9,7 @@ import grpc
 from steeple_rpc.lifecycle import Lifecycle
 from steeple_rpc.live_calls import LiveCalls
 from steeple_rpc.observed import Observed, observed
+from steeple_rpc.printed_settings import printed
 from steeple_rpc.refused import SettingRefused
 from steeple_rpc.server import add_health, add_reflection, bind, make_server
 from steeple_rpc.settings import USAGE_ERROR, S, ServiceSettings, load_settings
@@ -25,6 +26,9 @@ def run_service(name: str, kind: type[S], serve: Callable[[S, Observed], None]) 
             told in one line and ends the process with 2.
     """
     settings = load_settings(kind, sys.argv[1:])
+    if settings.print_config:
+        sys.stdout.write(printed(settings))
+        return 0
     configure_logging(service=name, level=settings.log_level, form=settings.log_format)
     try:
         with observed(name, settings) as seen:

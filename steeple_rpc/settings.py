@@ -2,33 +2,32 @@
 
 import os
 import sys
-import tomllib
 from collections.abc import Mapping
-from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     CliApp,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
-    TomlConfigSettingsSource,
 )
 
+from steeple_rpc.config_file import CONFIG_VARIABLE, Table, named_by, read_table
+from steeple_rpc.nearest import hint
 from steeple_rpc.quantities import Quantity
 from steeple_rpc.refused import SettingRefused
 from steeple_rpc.tls.server_tls import ServerTlsFiles
 from steeple_rpc.vllm_flags import as_typed, translated
 
 USAGE_ERROR = 2
-CONFIG_VARIABLE = "STEEPLE_CONFIG"
 OTLP_VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
-# One file may serve all services; what else it has at the top is a mistake.
-TABLES = frozenset({"engine", "gateway", "tokenizer"})
+# What is about the file cannot stand in it.
+_NOT_IN_FILE = frozenset({"config", "print_config"})
 
 S = TypeVar("S", bound="ServiceSettings")
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
@@ -54,6 +53,13 @@ class ServiceSettings(BaseSettings):
         nested_model_default_partial_update=True,
     )
 
+    config: Path | None = Field(
+        default=None,
+        description=f"TOML file with a table per service; default: what {CONFIG_VARIABLE} says",
+    )
+    print_config: bool = Field(
+        default=False, description="print every setting as TOML, and end: [SERVICE] of such a file"
+    )
     listen: str = Field(description="where to serve: HOST:PORT or unix:PATH")
     insecure_bind: bool = Field(
         default=False, description="allow plaintext beyond loopback (a private network)"
@@ -118,44 +124,39 @@ class ServiceSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Rank the sources: arguments, environment, then the file named by STEEPLE_CONFIG."""
-        table = str(cls.model_config.get("env_prefix", "")).split("_")[1].lower()
-        file = _TableSource(settings_cls, table)
-        return init_settings, env_settings, file
+        """Rank the sources: arguments, environment, then the file."""
+        table: Table = {}
+        if path := _config_path(settings_cls, init_settings()):
+            known = settings_cls.model_fields.keys() - _NOT_IN_FILE
+            table = read_table(path, table_of(settings_cls), known)
+        return init_settings, env_settings, InitSettingsSource(settings_cls, table)
 
 
-class ConfigFileError(Exception):
-    """The file that STEEPLE_CONFIG names is not there or not of its form."""
-
-
-class _TableSource(TomlConfigSettingsSource):
-    """One service's table of the TOML file that STEEPLE_CONFIG names."""
-
-    def __init__(self, settings_cls: type[BaseSettings], table: str) -> None:
-        self._table = table
-        name = os.environ.get(CONFIG_VARIABLE)
-        if name and not Path(name).is_file():
-            # The base class would pass over it.
-            raise ConfigFileError("there is no such file")
-        super().__init__(settings_cls, Path(name) if name else None)
-
-    def _read_file(self, file_path: Path | Traversable) -> dict[str, object]:
-        tables = super()._read_file(file_path)
-        unknown = sorted(tables.keys() - TABLES)
-        if unknown:
-            known = ", ".join(f"[{name}]" for name in sorted(TABLES))
-            raise ConfigFileError(f"unknown table or key {unknown[0]}; known are {known}")
-        table = tables.get(self._table, {})
-        if not isinstance(table, dict):
-            raise ConfigFileError(f"{self._table} must be a table")
-        return table
+def table_of(settings: type[BaseSettings]) -> str:
+    """The name of the service's table in the file."""
+    return _prefix(settings).split("_")[1].lower()
 
 
 def unknown_variables(settings: type[BaseSettings], environ: Mapping[str, str]) -> list[str]:
     """Environment variables that carry the class's prefix and name none of its fields."""
-    prefix = str(settings.model_config.get("env_prefix", ""))
-    known = {(prefix + name).upper() for name in settings.model_fields}
+    prefix = _prefix(settings)
+    known = _variables(settings)
     return sorted(key for key in environ if key.startswith(prefix) and key not in known)
+
+
+def _variables(settings: type[BaseSettings]) -> set[str]:
+    return {(_prefix(settings) + name).upper() for name in settings.model_fields}
+
+
+def _prefix(settings: type[BaseSettings]) -> str:
+    return str(settings.model_config.get("env_prefix", ""))
+
+
+def _config_path(settings: type[BaseSettings], arguments: Mapping[str, Any]) -> Path | None:
+    """The file that an argument, the service's own variable or everybody's names."""
+    variables = (f"{_prefix(settings)}CONFIG", CONFIG_VARIABLE)
+    named = arguments.get("config") or next(filter(None, map(os.environ.get, variables)), None)
+    return Path(named) if named else None
 
 
 def load_settings(settings: type[S], argv: list[str]) -> S:
@@ -168,18 +169,20 @@ def load_settings(settings: type[S], argv: list[str]) -> S:
     Raises:
         SystemExit: something is wrong; one line per fault is on stderr, the status is 2.
     """
-    faults = [f"unknown variable {name}" for name in unknown_variables(settings, os.environ)]
+    faults = [
+        f"unknown variable {name}{hint(name, _variables(settings), prefix=_prefix(settings))}"
+        for name in unknown_variables(settings, os.environ)
+    ]
     if not faults:
         try:
-            return CliApp.run(settings, cli_args=translated(argv, own=_flags(settings)))
+            arguments = translated(argv, own=_flags(settings))
+            return CliApp.run(settings, cli_args=arguments, config=named_by(arguments))
         except ValidationError as error:
             faults = [as_typed(_told(fault["loc"], fault["msg"]), argv) for fault in error.errors()]
         except SettingsError as error:
             faults = [f"environment: {error}"]
         except SettingRefused as error:
             faults = [str(error)]
-        except (ConfigFileError, OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            faults = [f"{os.environ.get(CONFIG_VARIABLE)}: {error}"]
     for fault in faults:
         sys.stderr.write(f"error: {fault}\n")
     raise SystemExit(USAGE_ERROR)

@@ -7,7 +7,9 @@ import pytest
 from pydantic import Field, ValidationError
 from pydantic_settings import SettingsConfigDict
 
-from steeple_rpc.settings import CONFIG_VARIABLE, USAGE_ERROR, ServiceSettings, load_settings
+from steeple_rpc.config_file import CONFIG_VARIABLE
+from steeple_rpc.printed_settings import printed
+from steeple_rpc.settings import USAGE_ERROR, ServiceSettings, load_settings
 
 
 class GatewayLike(ServiceSettings):
@@ -93,8 +95,8 @@ def test_an_unknown_variable_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("STEEPLE_GATEWAY_LISTN", "x:1")
-    told = refusal(capsys)
-    assert told == (USAGE_ERROR, "error: unknown variable STEEPLE_GATEWAY_LISTN\n")
+    line = "unknown variable STEEPLE_GATEWAY_LISTN; did you mean STEEPLE_GATEWAY_LISTEN?"
+    assert refusal(capsys) == (USAGE_ERROR, f"error: {line}\n")
 
 
 def test_other_services_variables_are_none_of_our_business(
@@ -147,7 +149,10 @@ def test_a_variable_that_cannot_be_read_is_named(
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ('[gateway]\ncolour = "red"\n', "colour"),
+        ('[gateway]\ncolour = "red"\n', "[gateway] has no key colour\n"),
+        ("[gateway]\nlog-levle = 1\n", "no key log-levle; did you mean log_level?"),
+        ('[gateway]\nssl_certfile = "c.pem"\n', "no key ssl_certfile; here it is tls_cert"),
+        ('[gateway]\nconfig = "other.toml"\n', "no key config"),
         ("[gatway]\ngrace_s = 1\n", "gatway"),
         ("grace_s = 1\n", "grace_s"),
         ("gateway = 3\n", "gateway"),
@@ -163,6 +168,47 @@ def test_what_is_wrong_in_the_file_is_named(
     assert told.status == USAGE_ERROR
     assert named in told.stderr
     assert told.stderr.count("\n") == 1
+
+
+def test_the_command_line_may_name_the_file(tmp_path: Path, config: Path) -> None:
+    """Rather than the environment; both ways of writing it."""
+    config.write_text("[gateway]\ngrace_s = 1\n")
+    other = tmp_path / "other.toml"
+    other.write_text("[gateway]\ngrace_s = 2\n[serve]\nport = 1\n")
+    for arguments in ([f"--config={other}"], ["--config", str(other)]):
+        settings = load_settings(GatewayLike, arguments)
+        assert (settings.grace_s, settings.config) == (2.0, other)
+
+
+def test_a_service_may_have_a_file_of_its_own(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its variable goes before everybody's."""
+    config.write_text("[gateway]\ngrace_s = 1\n")
+    other = tmp_path / "other.toml"
+    other.write_text("[gateway]\ngrace_s = 2\n")
+    monkeypatch.setenv("STEEPLE_GATEWAY_CONFIG", str(other))
+    assert load_settings(GatewayLike, []).grace_s == 2.0
+
+
+def test_sizes_in_the_file_are_written_as_people_do(config: Path) -> None:
+    config.write_text('[gateway]\nmax_message_bytes = "8MiB"\n')
+    assert load_settings(GatewayLike, []).max_message_bytes == 8 << 20
+
+
+def test_what_is_printed_is_read_again_as_it_was(config: Path) -> None:
+    """Texts with everything that TOML escapes; what is unset stays unset."""
+    config.touch()
+    before = load_settings(
+        GatewayLike, ['--listen=unix:/t"\\ü🦊\n', "--engine=a:1", "--engine=b:2", "--no-reflection"]
+    )
+    config.write_text(printed(before))
+    assert load_settings(GatewayLike, []) == before
+
+
+def test_a_password_is_not_printed() -> None:
+    settings = load_settings(GatewayLike, ["--otlp-endpoint=http://me:s3cret@host:4317"])
+    assert 'otlp_endpoint = "http://***@host:4317"' in printed(settings)
 
 
 def test_a_file_that_is_not_there_is_named(
