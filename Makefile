@@ -67,17 +67,8 @@ protos: $(VENV)/.installed-dev ## Generate the contract's Python code and descri
 protos-baseline: $(VENV)/.installed-dev ## Take the contract as it is as what must not break.
 	cd protos && ../$(BIN)/buf build --exclude-source-info -o baseline.binpb
 
-CHECK := build/wheel-check
-
-wheel-check: $(VENV)/.installed-dev ## Build the wheel; demo and plan from a fresh environment.
-	rm -rf $(CHECK)
-	$(BIN)/python -m build --wheel --outdir $(CHECK) .
-	$(PYTHON) -m venv $(CHECK)/venv
-	$(CHECK)/venv/bin/python -m pip install --quiet --constraint constraints.txt \
-		$(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL)) \
-		"steeple[all] @ file://$$(echo $(CURDIR)/$(CHECK)/*.whl)"
-	cd $(CHECK) && venv/bin/steeple demo
-	cd $(CHECK) && venv/bin/steeple plan --requests 20 --trace none --timeline plan.png
+wheel-check: $(VENV)/.installed-dev ## Install the wheel with pip, extra by extra, and run each service.
+	STEEPLE_WHEELS=installed TORCH_INDEX_URL=$(TORCH_INDEX_URL) $(BIN)/pytest tests/packaging
 
 faults: $(VENV)/.installed-dev ## Inject every fault in full; `make test` does it with reduced counts.
 	STEEPLE_FAULTS=full $(BIN)/pytest tests/faults

@@ -12,15 +12,16 @@ from steeple_cli.plan import plan
 from steeple_cli.serve import ServeCommand, serve
 from steeple_cli.serve_defaults import PREFIX
 from steeple_cli.tokens import token
+from steeple_cli.version import steeple
 from steeple_cli.wait import wait
 
 app = typer.Typer(
     name="steeple",
-    help="Serve language models over gRPC, and talk to them.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.callback()(steeple)
 app.command(cls=ServeCommand, context_settings={"auto_envvar_prefix": PREFIX})(serve)
 for command in (plan, demo, wait, generate, chat, models):
     app.command()(command)

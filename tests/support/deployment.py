@@ -25,18 +25,24 @@ class Service:
         module: `python -m module`.
         arguments: its command line, without --listen and log options.
         listen: where it serves; port 0 picks one, told by `address`.
+        python: of an environment that holds its own copy of us; None = this one's, this checkout.
     """
 
     def __init__(
-        self, module: str, arguments: Sequence[str], *, listen: str = "127.0.0.1:0"
+        self,
+        module: str,
+        arguments: Sequence[str],
+        *,
+        listen: str = "127.0.0.1:0",
+        python: Path | None = None,
     ) -> None:
         self.module = module
         self.events: list[dict[str, Any]] = []
         self._serving = threading.Event()
-        paths = os.pathsep.join([str(ROOT), str(ROOT / "protos")])
+        paths = "" if python else os.pathsep.join([str(ROOT), str(ROOT / "protos")])
         self.process = subprocess.Popen(
             [
-                *(sys.executable, "-m", module, f"--listen={listen}"),
+                *(python or sys.executable, "-m", module, f"--listen={listen}"),
                 *("--log-format=json", "--log-level=debug", *arguments),
             ],
             env={**os.environ, "PYTHONPATH": paths},

@@ -1,0 +1,23 @@
+"""`steeple --version`."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from steeple_rpc.version import steeple_version
+
+
+def _tell(wanted: bool) -> None:  # noqa: FBT001 - typer's signature of a callback
+    if wanted:
+        sys.stdout.write(f"steeple {steeple_version()}\n")
+        raise typer.Exit
+
+
+def steeple(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell, is_eager=True, help="Tell the version.")
+    ] = False,
+) -> None:
+    """Serve language models over gRPC, and talk to them."""
