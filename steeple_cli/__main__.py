@@ -1,9 +1,10 @@
-"""`steeple serve | plan | demo | wait | generate | chat | models | token`."""
+"""`steeple serve | plan | demo | wait | generate | chat | models | bench | token`."""
 
 import sys
 
 import typer
 
+from steeple_cli.bench import bench
 from steeple_cli.chat import chat
 from steeple_cli.demo import demo
 from steeple_cli.generate import generate
@@ -25,6 +26,7 @@ app.callback()(steeple)
 app.command(cls=ServeCommand, context_settings={"auto_envvar_prefix": PREFIX})(serve)
 for command in (plan, demo, wait, generate, chat, models):
     app.command()(command)
+app.add_typer(bench, name="bench")
 app.add_typer(token, name="token")
 
 

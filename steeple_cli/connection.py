@@ -13,7 +13,7 @@ import typer
 
 from steeple_cli.exits import FAILED, USAGE_ERROR
 from steeple_cli.option import option
-from steeple_client import DEFAULT_TARGET, ChannelTls, Client
+from steeple_client import DEFAULT_TARGET, NO_RETRIES, AsyncClient, ChannelTls, Client
 from steeple_rpc.errors import ServiceError
 from steeple_rpc.refused import SettingRefused
 from steeple_rpc.status import code_of
@@ -50,6 +50,18 @@ class Connection:
         """
         return Client(self.target, tls=self._channel_tls(), token=self.token_file or self.token)
 
+    def open_to_measure(self) -> AsyncClient:
+        """Likewise, for the event loop that runs; each of its calls is made once.
+
+        What is tried again unseen would be measured as one slow call.
+        """
+        return AsyncClient(
+            self.target,
+            tls=self._channel_tls(),
+            token=self.token_file or self.token,
+            retries=NO_RETRIES,
+        )
+
     def _channel_tls(self) -> ChannelTls | None:
         if not (self.tls or self.tls_ca or self.tls_cert or self.tls_key):
             return None
@@ -78,13 +90,19 @@ def client_command(command: Callable[..., None]) -> Callable[..., None]:
 
 @contextmanager
 def connected(connection: Connection) -> Iterator[Client]:
-    """A client for the block.
+    """A client for the block, whose failures are told as `failures_told` does."""
+    with failures_told(), connection.open() as client:
+        yield client
 
-    A typed failure goes to stderr and ends the process with 1; options that cannot be used, with 2.
+
+@contextmanager
+def failures_told() -> Iterator[None]:
+    """End the process with 1 after a typed failure, with 2 for options that cannot be used.
+
+    Either goes to stderr in one line.
     """
     try:
-        with connection.open() as client:
-            yield client
+        yield
     except SettingRefused as error:
         sys.stderr.write(f"error: {error}\n")
         raise typer.Exit(USAGE_ERROR) from None

@@ -1,6 +1,7 @@
 """One caller: sends a request, reads its stream, leaves when it is told to."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 
 from steeple_cli.load.history import End, History, LoadRequest
@@ -13,10 +14,12 @@ class Callers:
 
     Args:
         clients: at least one; each is one connection.
-        clock: seconds; the event loop's.
+        clock: seconds. Not an event loop's: that of uvloop counts whole milliseconds.
     """
 
-    def __init__(self, clients: Sequence[AsyncClient], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, clients: Sequence[AsyncClient], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._clients = clients
         self._clock = clock
         self._num_sent = 0

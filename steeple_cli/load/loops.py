@@ -5,6 +5,7 @@ rate: only it shows what waiting does to latency.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import TypeVar
@@ -52,12 +53,11 @@ async def open_loop(
 
     Args:
         send: how.
-        requests: what, in order; each is told when it is due.
+        requests: what, in order; each is told when it is due, on time.monotonic's clock.
         arrivals_s: when, ascending; the shorter of the two ends the load.
         on_end: told of what is kept of each.
     """
-    clock = asyncio.get_running_loop().time
-    start = clock()
+    start_s = time.monotonic()
     kept: list[Sent] = []
 
     async def call(request: LoadRequest) -> None:
@@ -66,10 +66,17 @@ async def open_loop(
 
     async with asyncio.TaskGroup() as callers:
         for arrival_s, request in zip(arrivals_s, requests, strict=False):
-            due_s = start + arrival_s
-            await asyncio.sleep(max(0.0, due_s - clock()))
+            due_s = start_s + arrival_s
+            await _until(due_s)
             callers.create_task(call(replace(request, due_s=due_s)))
     return kept
+
+
+async def _until(due_s: float) -> None:
+    """Timers of some loops are of whole milliseconds, and end a little early."""
+    while (left_s := due_s - time.monotonic()) > 0:  # noqa: ASYNC110 - the clock tells no events
+        await asyncio.sleep(left_s)
+    await asyncio.sleep(0)
 
 
 def while_time(

@@ -27,6 +27,8 @@ class Sample:
     """Of the error, with FAILED."""
     is_refused: bool = False
     """Failed because the server was full, before anything was computed for it."""
+    retry_after_s: float | None = None
+    """When the server said that trying again may help."""
     is_warm_up: bool = False
     times_s: tuple[float, ...] = ()
     """When each message came that brought tokens."""
@@ -85,6 +87,7 @@ def sample_of(history: History) -> Sample:
         end=history.end,
         reason="" if error is None else error.reason,
         is_refused=isinstance(error, Overloaded) and not history.events,
+        retry_after_s=None if error is None else error.retry_after_s,
         is_warm_up=request.is_warm_up,
         times_s=tuple(at_s for at_s, _ in arrivals),
         counts=tuple(count for _, count in arrivals),

@@ -1,8 +1,9 @@
 """The figures of several policies side by side, for people."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Final
 
+from steeple_cli.columns import aligned
 from steeple_cli.percentiles import Percentiles
 from steeple_cli.planning.figures import Figures
 
@@ -69,10 +70,3 @@ def figures_table(figures: Mapping[str, Figures]) -> str:
     """One line per figure, one column per policy."""
     rows = [[name, *(cell(f) for f in figures.values())] for name, cell in _ROWS.items()]
     return aligned([["", *figures], *rows])
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells as lines of columns."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
-    return "\n".join(lines)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations  # for what only type checkers import
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from engine_svc.core.params import RequestId
 from steeple_cli.planning.errors import PlanRefused
 from steeple_cli.planning.record import Interval, RequestRecord
+from steeple_cli.writable import why_unwritable
 from steeple_rpc.extras import missing_extra
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def check_timeline(path: Path, *, num_requests: int) -> None:
         )
     if (lacking := missing_extra("charts", needed_by="--timeline")) is not None:
         raise PlanRefused(lacking)
-    if (hindrance := _hindrance(path)) is not None:
+    if (hindrance := why_unwritable(path)) is not None:
         raise PlanRefused(f"--timeline {path} cannot be written: {hindrance}")
 
 
@@ -92,19 +92,6 @@ def panel_height_px(num_requests: int) -> int:
     """Height of a policy's panel: every request has rows of pixels of its own."""
     row_px = min(_MAX_ROW_PX, max(_MIN_ROW_PX, _PANEL_PX // max(1, num_requests)))
     return _MARGIN_PX + num_requests * row_px
-
-
-def _hindrance(path: Path) -> str | None:
-    """Why nothing can be written there, as far as can be told without writing."""
-    try:
-        if path.is_dir():
-            return "it is a folder"
-        if not path.parent.is_dir():
-            return "there is no such folder"
-        place = path if path.exists() else path.parent
-    except OSError as error:
-        return error.strerror
-    return None if os.access(place, os.W_OK) else "permission denied"
 
 
 def _empty_figure(height_px: int) -> Figure:

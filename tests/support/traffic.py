@@ -1,6 +1,5 @@
 """Requests to a fake engine that echoes, with a canary in each, and how they are sent."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -44,7 +43,7 @@ async def callers(target: str, *, num_connections: int = 1) -> AsyncIterator[Cal
             await stack.enter_async_context(AsyncClient(target, retries=NO_RETRIES))
             for _ in range(num_connections)
         ]
-        yield Callers(clients, asyncio.get_running_loop().time)
+        yield Callers(clients)
 
 
 def assert_kept(histories: Sequence[History], *allowed: str, max_s: float = float("inf")) -> None:

@@ -1,0 +1,1 @@
+"""`steeple bench`: loads to measure, their figures, and how they are told."""
