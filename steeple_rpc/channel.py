@@ -7,6 +7,7 @@ from steeple_rpc.tls.channel_tls import ChannelTls
 KEEPALIVE_MS = 10_000
 KEEPALIVE_TIMEOUT_MS = 5_000
 MAX_MESSAGE_BYTES = 64 << 20
+MIN_RESOLUTION_INTERVAL_MS = 1_000
 FIRST_ADDRESS = "pick_first"
 # About what one token takes with its request's id. Larger messages pass, too: once they are read.
 PACED_WINDOW_BYTES = 64
@@ -27,6 +28,9 @@ def channel_options(max_message_bytes: int = MAX_MESSAGE_BYTES) -> list[tuple[st
         ("grpc.enable_retries", 0),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2_000),
+        # A container that is replaced has another address behind its name: the default of 30 s is
+        # longer than streams wait for their engine.
+        ("grpc.dns_min_time_between_resolutions_ms", MIN_RESOLUTION_INTERVAL_MS),
         # A proxy of the environment is for the web: calls to loopback would fail through it.
         ("grpc.enable_http_proxy", 0),
         # One connection per target: channels of one process must not share a lost one.
