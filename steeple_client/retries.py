@@ -20,7 +20,7 @@ _TRANSPORT = Unavailable.default_reason
 """The reason where the library, and no service of ours, says that a call failed."""
 _NOT_BEGUN = frozenset({"DRAINING", "STARTING", "ENGINE_NOT_READY", "TOKENIZER_NOT_READY"})
 """Nothing of the request lives on, and another gateway, or this one soon, may serve it."""
-_NEVER_SENT = ("failed to connect to all addresses", "connections to all backends failing")
+_NEVER_SENT = ("connections to all backends failing", "errors resolving ")
 """How the library begins when there was no connection (tests/contract/test_grpc_unsent.py)."""
 
 

@@ -27,6 +27,7 @@ class GenerationStream(Iterator[Event]):
         self._left = threading.Event()
         self._attempts = caller.attempts(call)
         self._progress = Progress(call, self._attempts)
+        # The library cancels a call of this kind that is dropped, and so with the stream.
         self._running = caller.stream(call, self._attempts)
 
     def __enter__(self) -> Self:
@@ -39,11 +40,6 @@ class GenerationStream(Iterator[Event]):
         trace: TracebackType | None,
     ) -> None:
         self.cancel()
-
-    def __del__(self) -> None:
-        # Without a running call the construction failed.
-        if hasattr(self, "_running"):
-            self._running.cancel()
 
     def __next__(self) -> Event:
         """The next event.
@@ -98,9 +94,11 @@ class GenerationStream(Iterator[Event]):
             return
         try:
             self._caller.wait_for_next(self._attempts, error, self._left)
-            self._running = self._caller.stream(self._call, self._attempts)
+            if not self._left.is_set():
+                self._running = self._caller.stream(self._call, self._attempts)
         except ServiceError as final:
             self._progress.error = final
             raise final from None
+        # Once more: it may have been cancelled while the attempt was started.
         if self._left.is_set():
             self._running.cancel()

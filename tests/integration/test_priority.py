@@ -1,13 +1,12 @@
 """A caller's priority reaches the engine's policy through gateway and front."""
 
 import contextlib
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from steeple.engine.v1 import engine_service_pb2_grpc, info_pb2
-from steeple_client import Client, Event, Usage
+from steeple_client import Client, GenerationStream, Usage
 from steeple_rpc.errors import InvalidRequest
 from tests.support.waiting import eventually
 
@@ -24,28 +23,29 @@ def test_the_urgent_request_takes_a_seat_and_gives_it_back(
     client: Client, engine_stub: Stub
 ) -> None:
     """It came last; whoever lost the seat waits before the patient one, and loses nothing else."""
-
-    def stream(priority: int) -> Iterator[Event]:
-        return iter(client.generate_stream("hello world", max_tokens=900, priority=priority))
-
     with contextlib.ExitStack() as stack:
         # Only to wait for a first event, or to read a stream to its end.
         pool = stack.enter_context(ThreadPoolExecutor(2))
-        streams = [stream(0) for _ in range(NUM_SEATS)] + [stream(5), stream(-5)]
-        for one in streams:
-            stack.callback(one.close)  # type: ignore[attr-defined] # a generator
-        *seats, patient, urgent = streams
+
+        def stream(priority: int) -> GenerationStream:
+            return stack.enter_context(
+                client.generate_stream("hello world", max_tokens=900, priority=priority)
+            )
+
+        seats = [stream(0) for _ in range(NUM_SEATS)]
         for seat in seats:
             next(seat)
+        patient = stream(5)
         patient_started = pool.submit(next, patient)
         eventually(lambda: num_waiting(engine_stub) == 1)
+        urgent = stream(-5)
         next(urgent)
         assert num_waiting(engine_stub) == 2
         assert engine_stub.GetLoad(info_pb2.GetLoadRequest(), timeout=10).num_preemptions > 0
         assert not patient_started.done()
-        urgent.close()  # type: ignore[attr-defined] # a generator
+        urgent.cancel()
         eventually(lambda: num_waiting(engine_stub) == 1)
-        seats[0].close()  # type: ignore[attr-defined] # a generator
+        seats[0].cancel()
         patient_started.result(timeout=30)
         (usage,) = (event for event in seats[-1] if isinstance(event, Usage))
         assert usage.num_completion_tokens == 900
