@@ -1,5 +1,6 @@
 """What the engine service can be told."""
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Annotated, Literal, Self
 
@@ -10,7 +11,9 @@ from pydantic_settings import SettingsConfigDict
 from engine_svc.core.batching import BatchingOptions
 from engine_svc.core.messages import DEFAULT_MAX_FAULTY_REQUESTS, CoreConfig
 from engine_svc.core.runner.fake_options import FakeFailure, FakeOptions, FakeReply
+from engine_svc.old_environment import read_old_environment
 from engine_svc.policy_options import READ_BY, check_read, parse_shapes
+from steeple_rpc.old_settings import OldSettings
 from steeple_rpc.quantities import Quantity
 from steeple_rpc.settings import ServiceSettings
 
@@ -137,6 +140,11 @@ class EngineSettings(ServiceSettings):
         default=None, ge=0, description="the step that fails; 0 = the warm-up"
     )
     fake_failure_lasts: bool = Field(default=False, description="all later steps fail too")
+
+    @classmethod
+    def old_settings(cls, environ: Mapping[str, str]) -> OldSettings:
+        """What variables of vllm-spyre and sendnn-inference come to."""
+        return read_old_environment(environ, str(cls.model_config["env_prefix"]))
 
     @field_validator("dtype", mode="before")
     @classmethod

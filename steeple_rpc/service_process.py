@@ -1,5 +1,6 @@
 """The shape that every service's process has: what `main` does, and the server's way to its end."""
 
+import os
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
@@ -30,6 +31,9 @@ def run_service(name: str, kind: type[S], serve: Callable[[S, Observed], None]) 
         sys.stdout.write(printed(settings))
         return 0
     configure_logging(service=name, level=settings.log_level, form=settings.log_format)
+    for remark in kind.old_settings(os.environ).remarks:
+        log = logger().warning if remark.is_warning else logger().info
+        log(remark.event, **remark.facts)
     try:
         with observed(name, settings) as seen:
             serve(settings, seen)

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -18,6 +18,7 @@ from pydantic_settings import (
 
 from steeple_rpc.config_file import CONFIG_VARIABLE, Table, named_by, read_table
 from steeple_rpc.nearest import hint
+from steeple_rpc.old_settings import OldSettings
 from steeple_rpc.quantities import Quantity
 from steeple_rpc.refused import SettingRefused
 from steeple_rpc.tls.server_tls import ServerTlsFiles
@@ -124,12 +125,23 @@ class ServiceSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Rank the sources: arguments, environment, then the file."""
+        """Rank the sources: arguments, environment, old names in it, then the file."""
         table: Table = {}
         if path := _config_path(settings_cls, init_settings()):
             known = settings_cls.model_fields.keys() - _NOT_IN_FILE
             table = read_table(path, table_of(settings_cls), known)
-        return init_settings, env_settings, InitSettingsSource(settings_cls, table)
+        old = cls.old_settings(os.environ)
+        older = InitSettingsSource(settings_cls, dict(old.values))
+        return init_settings, env_settings, older, InitSettingsSource(settings_cls, table)
+
+    @classmethod
+    def old_settings(cls, environ: Mapping[str, str]) -> OldSettings:  # noqa: ARG003 - others do
+        """What variables of an older system come to; they rank after our own.
+
+        Raises:
+            SettingRefused: they contradict each other or our own.
+        """
+        return OldSettings()
 
 
 def table_of(settings: type[BaseSettings]) -> str:
@@ -178,7 +190,9 @@ def load_settings(settings: type[S], argv: list[str]) -> S:
             arguments = translated(argv, own=_flags(settings))
             return CliApp.run(settings, cli_args=arguments, config=named_by(arguments))
         except ValidationError as error:
-            faults = [as_typed(_told(fault["loc"], fault["msg"]), argv) for fault in error.errors()]
+            origins = settings.old_settings(os.environ).origins
+            told = (_told(fault["loc"], fault["msg"], origins) for fault in error.errors())
+            faults = [as_typed(line, argv) for line in told]
         except SettingsError as error:
             faults = [f"environment: {error}"]
         except SettingRefused as error:
@@ -192,8 +206,13 @@ def _flags(settings: type[BaseSettings]) -> set[str]:
     return {f"--{name.replace('_', '-')}" for name in settings.model_fields}
 
 
-def _told(location: tuple[int | str, ...], message: str) -> str:
+def _told(
+    location: tuple[int | str, ...], message: str, origins: Mapping[str, Sequence[str]]
+) -> str:
     """One fault; it has no location where several settings together are wrong."""
     told = message.removeprefix("Value error, ")
+    if not location:
+        return told
     name = ".".join(map(str, location)).replace("_", "-")
-    return f"--{name}: {told}" if name else told
+    olds = origins.get(str(location[0]), ())
+    return f"--{name}: {told}" + (f" (old variables say so: {', '.join(olds)})" if olds else "")
