@@ -1,4 +1,4 @@
-"""`steeple serve | plan | demo | wait | generate | chat | models | bench | token`."""
+"""`steeple serve | plan | demo | wait | generate | chat | models | top | bench | token`."""
 
 import sys
 
@@ -13,6 +13,7 @@ from steeple_cli.plan import plan
 from steeple_cli.serve import ServeCommand, serve
 from steeple_cli.serve_defaults import PREFIX
 from steeple_cli.tokens import token
+from steeple_cli.top import top
 from steeple_cli.version import steeple
 from steeple_cli.wait import wait
 
@@ -24,7 +25,7 @@ app = typer.Typer(
 )
 app.callback()(steeple)
 app.command(cls=ServeCommand, context_settings={"auto_envvar_prefix": PREFIX})(serve)
-for command in (plan, demo, wait, generate, chat, models):
+for command in (plan, demo, wait, generate, chat, models, top):
     app.command()(command)
 app.add_typer(bench, name="bench")
 app.add_typer(token, name="token")

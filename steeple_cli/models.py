@@ -8,7 +8,7 @@ from dataclasses import asdict
 from rich.console import Console
 
 from steeple_cli.connection import Connection, client_command, connected
-from steeple_cli.fact_table import Facts, print_facts
+from steeple_cli.fact_table import Facts, fact_table
 from steeple_cli.options import Json
 from steeple_cli.sizes import bytes_text, number_text, seconds_text
 from steeple_client import Model, ModelEngine
@@ -25,7 +25,8 @@ def models(*, connection: Connection, json: Json = False) -> None:
         for model in served:
             sys.stdout.write(json_module.dumps(asdict(model)) + "\n")
     elif served:
-        print_facts([_facts(model) for model in served], Console(highlight=False, markup=False))
+        console = Console(highlight=False, markup=False)
+        console.print(fact_table([_facts(model) for model in served], console))
     else:
         sys.stdout.write(_NOTHING)
 

@@ -2,6 +2,7 @@
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _STEP = 1024
+_SMALL = 100
 
 
 def bytes_text(num_bytes: float) -> str:
@@ -25,6 +26,6 @@ def seconds_text(seconds: float) -> str:
 
 
 def number_text(number: float) -> str:
-    """At most one digit behind the point, thousands apart: "2", "0.5", "32,768"."""
-    text = f"{number:,.1f}"
+    """Thousands apart, one digit behind the point of small ones: "2", "0.5", "32,768"."""
+    text = f"{number:,.1f}" if abs(number) < _SMALL else f"{number:,.0f}"
     return text.removesuffix(".0")

@@ -28,6 +28,7 @@ from steeple_client.errors import (
     Unavailable,
     Unsupported,
 )
+from steeple_client.load import EngineLoad, EngineWork, GatewayLoad, Latency, Load, ModelLoad
 from steeple_client.options import ChatOptions, GenerateOptions
 from steeple_client.requests import Conversation, Prompt
 from steeple_client.retries import NO_RETRIES, Retries
@@ -69,18 +70,24 @@ __all__ = [
     "Conversation",
     "DeadlineExpired",
     "EngineFault",
+    "EngineLoad",
+    "EngineWork",
     "Event",
     "FailedPrecondition",
     "FinishReason",
     "Finished",
+    "GatewayLoad",
     "GenerateOptions",
     "Generation",
     "GenerationStream",
     "InvalidRequest",
+    "Latency",
     "LengthPenalty",
+    "Load",
     "Message",
     "Model",
     "ModelEngine",
+    "ModelLoad",
     "NotFound",
     "Overloaded",
     "PermissionDenied",

@@ -1,7 +1,7 @@
 """The asyncio client."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
@@ -17,6 +17,7 @@ from steeple_client.errors import (
     Unavailable,
     not_ready,
 )
+from steeple_client.load import DEFAULT_INTERVAL_S, Load
 from steeple_client.options import ChatOptions, GenerateOptions
 from steeple_client.requests import Conversation, Prompt
 from steeple_client.retries import Retries
@@ -166,6 +167,23 @@ class AsyncClient:
             ServiceError: the call was refused or failed.
         """
         return await self._caller.answer(calls.model(name))
+
+    async def load(self) -> Load:
+        """How busy the deployment is now.
+
+        Raises:
+            ServiceError: the call was refused or failed.
+        """
+        return await self._caller.answer(calls.load())
+
+    def watch_load(self, interval_s: float = DEFAULT_INTERVAL_S) -> AsyncIterator[Load]:
+        """How busy it is, at once and then at an interval of 0.1 to 60 seconds, without an end.
+
+        Raises:
+            InvalidRequest: the interval is no such number. Reading raises the rest: Unavailable
+                once the gateway ends.
+        """
+        return self._caller.messages(calls.watch_load(interval_s))
 
     async def is_ready(self) -> bool:
         """Whether the gateway serves now; False where none answers, too."""

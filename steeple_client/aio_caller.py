@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import AsyncIterator
 from typing import Any, TypeVar
 
 import grpc
@@ -48,6 +49,21 @@ class AsyncCaller:
                 return call.read(await self._reply(call, attempts))
             except ServiceError as error:
                 await asyncio.sleep(self.pause_s(attempts, error))
+
+    async def messages(self, call: Call[Reply]) -> AsyncIterator[Reply]:
+        """What a streaming call tells; whoever closes the iterator cancels it.
+
+        Raises:
+            ServiceError: it failed.
+        """
+        running = self.start(call, self.attempts(call))
+        try:
+            async for message in running:
+                yield call.read(message)
+        except (grpc.aio.AioRpcError, asyncio.CancelledError) as error:
+            raise self.failure(error) from None
+        finally:
+            running.cancel()
 
     async def becomes_ready(self, timeout_s: float) -> bool:
         """Whether health says so before the watch ends, which it does where the server goes away.

@@ -11,11 +11,15 @@ from steeple.inference.v1 import (
     chat_pb2,
     generate_pb2,
     inference_service_pb2_grpc,
+    load_service_pb2,
+    load_service_pb2_grpc,
     model_service_pb2,
     model_service_pb2_grpc,
     tokenization_service_pb2_grpc,
 )
 from steeple_client import convert, requests
+from steeple_client.convert_load import to_load
+from steeple_client.load import Load
 from steeple_client.options import ChatOptions, GenerateOptions
 from steeple_client.requests import Conversation, Prompt
 from steeple_client.retries import Repeatable
@@ -23,6 +27,8 @@ from steeple_client.values import Event, Generation, Model
 
 READ_TIMEOUT_S = 10.0
 """For what computes nothing, so that a server that hangs is noticed."""
+WATCH_TIMEOUT_S = 365 * 86400.0
+"""For what has no end; a client's own limit is about generations."""
 Reply_co = TypeVar("Reply_co", covariant=True)
 
 
@@ -33,6 +39,7 @@ class Stubs:
         self.inference: Any = inference_service_pb2_grpc.InferenceServiceStub(channel)
         self.models: Any = model_service_pb2_grpc.ModelServiceStub(channel)
         self.tokenization: Any = tokenization_service_pb2_grpc.TokenizationServiceStub(channel)
+        self.load: Any = load_service_pb2_grpc.LoadServiceStub(channel)
         self.health: Any = health_pb2_grpc.HealthStub(channel)
 
 
@@ -137,6 +144,28 @@ def detokenize(token_ids: Sequence[int], model: str, *, skip_special_tokens: boo
         read=convert.from_detokenize,
         repeatable=Repeatable.ALWAYS,
         timeout_s=READ_TIMEOUT_S,
+    )
+
+
+def load() -> Call[Load]:
+    """How busy everything is."""
+    return Call(
+        method=lambda stubs: stubs.load.GetLoad,
+        request=load_service_pb2.GetLoadRequest(),
+        read=lambda reply: to_load(reply.load),
+        repeatable=Repeatable.ALWAYS,
+        timeout_s=READ_TIMEOUT_S,
+    )
+
+
+def watch_load(interval_s: float) -> Call[Load]:
+    """The same, at an interval, without an end."""
+    return Call(
+        method=lambda stubs: stubs.load.WatchLoad,
+        request=requests.watch_load_request(interval_s),
+        read=lambda reply: to_load(reply.load),
+        repeatable=Repeatable.NEVER,
+        timeout_s=WATCH_TIMEOUT_S,
     )
 
 

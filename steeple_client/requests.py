@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from steeple.common.v1 import chat_pb2 as common_chat_pb2
 from steeple.common.v1 import sampling_pb2, tokens_pb2
-from steeple.inference.v1 import chat_pb2, generate_pb2
+from steeple.inference.v1 import chat_pb2, generate_pb2, load_service_pb2
 from steeple.inference.v1 import tokenization_service_pb2 as tokenization_pb2
 from steeple_client.options import ChatOptions, GenerateOptions
 from steeple_client.values import LengthPenalty, Message, user
@@ -22,6 +22,8 @@ Conversation: TypeAlias = str | Sequence[Message]
 Generating = TypeVar("Generating", generate_pb2.GenerateRequest, generate_pb2.GenerateStreamRequest)
 Chatting = TypeVar("Chatting", chat_pb2.ChatRequest, chat_pb2.ChatStreamRequest)
 
+_LONGEST_INTERVAL_S = 1e6
+"""More than a server takes, and a number of its field."""
 _SAMPLING = (
     "temperature",
     "top_k",
@@ -115,6 +117,17 @@ def detokenize_request(
             inputs=[tokens_pb2.TokenIds(ids=token_ids)],
             skip_special_tokens=skip_special_tokens,
         )
+
+
+def watch_load_request(interval_s: float) -> load_service_pb2.WatchLoadRequest:
+    """A request to be told the load at an interval in seconds; the server knows its bounds.
+
+    Raises:
+        InvalidRequest: it cannot be sent.
+    """
+    with _told_if_unsendable():
+        milliseconds = round(min(interval_s, _LONGEST_INTERVAL_S) * 1e3)
+        return load_service_pb2.WatchLoadRequest(interval_ms=milliseconds)
 
 
 def _turns(messages: Conversation) -> list[common_chat_pb2.ChatMessage]:

@@ -1,7 +1,7 @@
 """The blocking client."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
@@ -15,6 +15,7 @@ from steeple_client.errors import (
     Unavailable,
     not_ready,
 )
+from steeple_client.load import DEFAULT_INTERVAL_S, Load
 from steeple_client.options import ChatOptions, GenerateOptions
 from steeple_client.requests import Conversation, Prompt
 from steeple_client.retries import Retries
@@ -166,6 +167,23 @@ class Client:
             ServiceError: the call was refused or failed.
         """
         return self._caller.answer(calls.model(name))
+
+    def load(self) -> Load:
+        """How busy the deployment is now.
+
+        Raises:
+            ServiceError: the call was refused or failed.
+        """
+        return self._caller.answer(calls.load())
+
+    def watch_load(self, interval_s: float = DEFAULT_INTERVAL_S) -> Iterator[Load]:
+        """How busy it is, at once and then at an interval of 0.1 to 60 seconds, without an end.
+
+        Raises:
+            InvalidRequest: the interval is no such number. Reading raises the rest: Unavailable
+                once the gateway ends.
+        """
+        return self._caller.messages(calls.watch_load(interval_s))
 
     def is_ready(self) -> bool:
         """Whether the gateway serves now; False where none answers, too."""

@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import grpc
@@ -52,6 +53,21 @@ class SyncCaller:
                 return call.read(self._reply(call, attempts))
             except ServiceError as error:
                 self.wait_for_next(attempts, error)
+
+    def messages(self, call: Call[Reply]) -> Iterator[Reply]:
+        """What a streaming call tells; whoever stops reading cancels it.
+
+        Raises:
+            ServiceError: it failed.
+        """
+        running = self.stream(call, self.attempts(call))
+        try:
+            for message in running:
+                yield call.read(message)
+        except grpc.RpcError as error:
+            raise self.failure(error) from None
+        finally:
+            running.cancel()
 
     def becomes_ready(self, timeout_s: float) -> bool:
         """Whether health says so before the watch ends, which it does where the server goes away.

@@ -5,7 +5,13 @@ from typing import Any
 
 from steeple.common.v1 import chat_pb2 as common_chat_pb2
 from steeple.common.v1 import finish_reason_pb2, tokens_pb2, usage_pb2
-from steeple.inference.v1 import chat_pb2, events_pb2, generate_pb2, model_service_pb2
+from steeple.inference.v1 import (
+    chat_pb2,
+    events_pb2,
+    generate_pb2,
+    load_service_pb2,
+    model_service_pb2,
+)
 
 EOS = finish_reason_pb2.FINISH_REASON_EOS
 STOPPED_BY = finish_reason_pb2.MatchedStop(token_id=0)
@@ -141,4 +147,53 @@ def model(name: str, *, num_engines: int = 1) -> model_service_pb2.Model:
         vocab_size=1000,
         dtype="float32",
         engines=[engine] * num_engines,
+    )
+
+
+def load(*, num_running: int = 3, trouble: str = "") -> load_service_pb2.Load:
+    """A gateway of one model on one busy engine, and one engine that is away."""
+    ms = 1_000_000
+    latency = load_service_pb2.Latency(count=9, p50_ns=20 * ms, p90_ns=30 * ms, p99_ns=45 * ms)
+    return load_service_pb2.Load(
+        gateway=load_service_pb2.GatewayLoad(
+            version="0.1.0", uptime_ns=90_000 * ms, window_ns=10_000 * ms, tokenizer_ready=True
+        ),
+        models=[
+            load_service_pb2.ModelLoad(
+                model="demo",
+                trouble=trouble,
+                num_live=4,
+                num_permits=40,
+                num_ended=7,
+                num_failed=1,
+                prompt_tokens=500,
+                completion_tokens=12_345,
+                time_to_first_token=latency,
+                inter_token=latency,
+            )
+        ],
+        engines=[
+            load_service_pb2.EngineLoad(
+                ready=True,
+                model="demo",
+                runner="fms",
+                device="cpu",
+                scheduler="continuous",
+                work=load_service_pb2.EngineWork(
+                    num_running=num_running,
+                    num_waiting=1,
+                    num_free_blocks=50,
+                    num_used_blocks=25,
+                    num_cached_blocks=25,
+                    num_total_blocks=100,
+                    block_size=16,
+                    counted_ns=4_000 * ms,
+                    num_steps=200,
+                    num_output_tokens=600,
+                    num_prompt_tokens=80,
+                    num_cached_prompt_tokens=20,
+                ),
+            ),
+            load_service_pb2.EngineLoad(ready=False),
+        ],
     )

@@ -1,5 +1,6 @@
 """The public services with scripted handlers: what a client meets is what the test wrote."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ from steeple.inference.v1 import (
     chat_pb2,
     generate_pb2,
     inference_service_pb2_grpc,
+    load_service_pb2,
+    load_service_pb2_grpc,
     model_service_pb2,
     model_service_pb2_grpc,
 )
@@ -102,3 +105,37 @@ class ScriptedModels(model_service_pb2_grpc.ModelServiceServicer):
     ) -> model_service_pb2.GetModelResponse:
         named = (m for m in self.models if request.name in ("", m.name))
         return model_service_pb2.GetModelResponse(model=next(named))
+
+
+@dataclass(slots=True)
+class ScriptedLoads(load_service_pb2_grpc.LoadServiceServicer):
+    """LoadService that tells these, one after the other, and then fails if there is an error."""
+
+    loads: list[load_service_pb2.Load] = field(default_factory=list)
+    error: Exception | None = None
+    intervals_ms: list[int] = field(default_factory=list)
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Serve it."""
+        load_service_pb2_grpc.add_LoadServiceServicer_to_server(self, server)
+
+    async def GetLoad(  # noqa: N802 - named by the contract
+        self, request: load_service_pb2.GetLoadRequest, context: Context
+    ) -> load_service_pb2.GetLoadResponse:
+        if self.error is not None:
+            raise self.error
+        return load_service_pb2.GetLoadResponse(load=self.loads[0])
+
+    async def WatchLoad(  # noqa: N802 - named by the contract
+        self, request: load_service_pb2.WatchLoadRequest, context: Context
+    ) -> AsyncIterator[load_service_pb2.WatchLoadResponse]:
+        self.intervals_ms.append(request.interval_ms)
+        try:
+            for load in self.loads:
+                yield load_service_pb2.WatchLoadResponse(load=load)
+            if self.error is not None:
+                raise self.error
+            await asyncio.Event().wait()
+        finally:
+            self.left.set()

@@ -35,6 +35,8 @@ def test_times_have_the_digits_that_matter(seconds: float, text: str) -> None:
     assert seconds_text(seconds) == text
 
 
-@pytest.mark.parametrize(("number", "text"), [(2.0, "2"), (0.52, "0.5"), (32768, "32,768")])
+@pytest.mark.parametrize(
+    ("number", "text"), [(2.0, "2"), (0.52, "0.5"), (1538.7, "1,539"), (32768, "32,768")]
+)
 def test_numbers_are_short(number: float, text: str) -> None:
     assert number_text(number) == text

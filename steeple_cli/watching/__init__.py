@@ -1,0 +1,1 @@
+"""What `steeple top` shows."""
