@@ -10,7 +10,7 @@ TORCH_INDEX_URL ?=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	$(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL)) --constraint constraints.txt
 
-.PHONY: help demo test third-party lint format protos protos-baseline wheel-check faults soak bench-path mutants clean train
+.PHONY: help demo test third-party lint format protos protos-baseline wheel-check docs faults soak bench-path mutants clean train
 .DEFAULT_GOAL := help
 
 help: ## Show this.
@@ -75,6 +75,15 @@ protos-baseline: $(VENV)/.installed-dev ## Take the contract as it is as what mu
 
 wheel-check: $(VENV)/.installed-dev ## Install the wheel with pip, extra by extra, and run each service.
 	STEEPLE_WHEELS=installed TORCH_INDEX_URL=$(TORCH_INDEX_URL) $(BIN)/pytest tests/packaging
+
+$(VENV)/.installed-docs: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP_INSTALL) --editable '.[docs]'
+	touch $@
+
+# The builder tells of its own successors at each build, at length.
+docs: $(VENV)/.installed-docs ## Build the documents as a site into site/.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "site/index.html"
 
 faults: $(VENV)/.installed-dev ## Inject every fault in full; `make test` does it with reduced counts.
 	STEEPLE_FAULTS=full $(BIN)/pytest tests/faults

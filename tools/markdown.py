@@ -1,0 +1,57 @@
+"""Links and headings of a Markdown page, as code hosts read them."""
+
+import re
+from collections.abc import Callable, Iterator
+
+_LINK = re.compile(r"(?P<text>!?\[(?:[^\[\]]|\[[^\]]*\])*\])\((?P<target>[^()\s]+)\)")
+_FENCE = re.compile(r"^\s*(```|~~~)")
+_HEADING = re.compile(r"^#{1,6} +(.+?)(?: +#+)?$")
+_NO_PART_OF_AN_ANCHOR = re.compile(r"[^\w\- ]")
+_CODE = re.compile(r"(`+[^`]*`+)")
+
+
+def prose(text: str) -> Iterator[tuple[bool, str]]:
+    """The lines of a page, each with whether it is prose and not inside a code block."""
+    fenced = False
+    for line in text.splitlines(keepends=True):
+        is_fence = _FENCE.match(line) is not None
+        yield not (fenced or is_fence), line
+        fenced ^= is_fence
+
+
+def link_targets(text: str) -> Iterator[str]:
+    """Where its links and pictures lead."""
+    for is_prose, line in prose(text):
+        if is_prose:
+            yield from (found["target"] for found in _LINK.finditer(_CODE.sub("", line)))
+
+
+def with_links(text: str, told: Callable[[str, str], str]) -> str:
+    """The page with other links.
+
+    Args:
+        text: the page.
+        told: gets what stands in (and with) the brackets and the target; gives what to write.
+    """
+    return "".join(
+        _LINK.sub(lambda found: told(found["text"], found["target"]), line) if is_prose else line
+        for is_prose, line in prose(text)
+    )
+
+
+def anchors(text: str) -> set[str]:
+    """What a link to a heading of the page can name after its #."""
+    found: dict[str, int] = {}
+    names = set()
+    for is_prose, line in prose(text):
+        heading = _HEADING.match(line.rstrip("\n")) if is_prose else None
+        if heading is not None:
+            name = _anchor(heading[1])
+            names.add(f"{name}-{found[name]}" if name in found else name)
+            found[name] = found.get(name, 0) + 1
+    return names
+
+
+def _anchor(heading: str) -> str:
+    shown = _LINK.sub(lambda link: link["text"].strip("![]"), heading)
+    return _NO_PART_OF_AN_ANCHOR.sub("", shown.lower()).replace(" ", "-")
