@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from steeple_cli.benching.extent import Extent
 from steeple_cli.benching.prompts import DrawnPrompts, GivenPrompts, Prompt, Prompts
@@ -31,10 +32,15 @@ class BenchPlan:
     asking: Asking
 
     def requests(self, model: Model, salt: str) -> Iterator[LoadRequest]:
-        """What is sent to a model, without end; `salt` is this point's alone."""
-        return requests_of(
+        """What is sent to a model, without end; `salt` is this point's alone.
+
+        Raises:
+            SettingRefused: the first one already finds no room in the model's context.
+        """
+        requests = requests_of(
             self._prompts(model), self.options, salt=salt, is_cache_used=self.asking.is_cache_used
         )
+        return chain([next(requests)], requests)
 
     def _prompts(self, model: Model) -> Prompts:
         seed = self.asking.seed

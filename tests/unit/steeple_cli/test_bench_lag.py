@@ -1,0 +1,39 @@
+"""A generator that is busy or late knows it."""
+
+import asyncio
+import time
+
+from steeple_cli.benching.lag import LATE_S, PERIOD_S, Generator, watched
+from steeple_cli.percentiles import Percentiles
+
+ON_TIME = Percentiles(p50=0.0, p90=0.0, p95=0.0, p99=LATE_S)
+
+
+async def test_a_loop_that_was_held_up_is_late() -> None:
+    async with watched() as watch:
+        await asyncio.sleep(0)  # the watch looks at the clock for the first time
+        time.sleep(PERIOD_S + 2 * LATE_S)  # noqa: ASYNC251 - holding it up is the point
+        await asyncio.sleep(PERIOD_S)
+        seen = watch.seen()
+    assert seen.lag_s is not None
+    assert seen.lag_s.p99 >= 2 * LATE_S
+    assert seen.is_bottleneck
+
+
+async def test_a_loop_that_computes_is_busy() -> None:
+    async with watched() as watch:
+        start = time.thread_time()
+        while time.thread_time() < start + 0.02:
+            pass
+        computed, waited = watch.seen(), time.monotonic()
+        await asyncio.sleep(0.05)
+    assert time.monotonic() > waited
+    assert computed.busy_share > watch.seen().busy_share > 0.0
+
+
+def test_it_is_the_bottleneck_where_it_is_too_late_or_too_busy() -> None:
+    late = Percentiles(p50=0.0, p90=0.0, p95=0.0, p99=LATE_S * 1.01)
+    assert not Generator(lag_s=ON_TIME, busy_share=0.9).is_bottleneck
+    assert Generator(lag_s=late, busy_share=0.1).is_bottleneck
+    assert Generator(lag_s=ON_TIME, busy_share=0.91).is_bottleneck
+    assert not Generator(lag_s=None, busy_share=0.0).is_bottleneck
