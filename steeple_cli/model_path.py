@@ -3,16 +3,23 @@
 import os
 from pathlib import Path
 
+from steeple_cli.hub_cache import MAIN, HubCache
+from steeple_cli.model_files import problem_of
+from steeple_cli.model_missing import ModelNotFound
 
-class ModelNotFound(Exception):
-    """There are no files under this name; the message says what to do."""
 
-
-def find_model(model: str | None) -> Path:
+def find_model(
+    model: str | None, *, revision: str | None = None, hub_cache: Path | None = None
+) -> Path:
     """The directory of a model; the demo model for None. Nothing is ever downloaded.
 
+    Args:
+        model: a directory, or an org/name.
+        revision: of an org/name: a branch, tag or commit; None = main.
+        hub_cache: where to look for an org/name; None = where the hub's library does.
+
     Raises:
-        ModelNotFound: neither a directory nor in the cache.
+        ModelNotFound: neither a directory nor in the cache, or parts of it are missing.
     """
     if model is None:
         from steeple_demo import model_dir  # noqa: PLC0415 - only when it is wanted
@@ -21,14 +28,11 @@ def find_model(model: str | None) -> Path:
     directory = Path(model).expanduser()
     # An empty name would be the current directory: an unset variable is no choice.
     if model and directory.is_dir():
-        return directory.resolve()
-    cached = _cached(model)
-    if cached is None:
-        raise ModelNotFound(
-            f"no model at {model or 'an empty name'}: pass a directory, or an org/name that the hub"
-            f" cache {_cache_root()} has (nothing is downloaded)"
-        )
-    return cached
+        return _whole(directory.resolve())
+    cache = HubCache.found(os.environ) if hub_cache is None else HubCache(root=hub_cache)
+    if _is_org_and_name(model) and cache.has(model):
+        return cache.snapshot(model, revision or MAIN)
+    raise ModelNotFound(_nowhere(model, cache))
 
 
 def name_of(model: str, directory: Path) -> str:
@@ -37,21 +41,20 @@ def name_of(model: str, directory: Path) -> str:
     return directory.name if is_directory else model.rpartition("/")[2]
 
 
-def _cached(name: str) -> Path | None:
-    """The newest snapshot of main in the hub cache."""
-    if name.count("/") != 1 or name.startswith((".", "/")):
-        return None
-    repository = _cache_root() / f"models--{name.replace('/', '--')}"
-    reference = repository / "refs" / "main"
-    if not reference.is_file():
-        return None
-    snapshot = repository / "snapshots" / reference.read_text().strip()
-    return snapshot if snapshot.is_dir() else None
+def _whole(directory: Path) -> Path:
+    if problem := problem_of(directory):
+        raise ModelNotFound(problem)
+    return directory
 
 
-def _cache_root() -> Path:
-    """As the hub's own library finds it."""
-    if given := os.environ.get("HF_HUB_CACHE"):
-        return Path(given).expanduser()
-    home = os.environ.get("HF_HOME", "~/.cache/huggingface")
-    return Path(home).expanduser() / "hub"
+def _is_org_and_name(model: str) -> bool:
+    return model.count("/") == 1 and not model.startswith((".", "/")) and ".." not in model
+
+
+def _nowhere(model: str, cache: HubCache) -> str:
+    near = cache.near(model)
+    meant = f"did you mean {' or '.join(near)}, which it has?" if near else "it does not have it"
+    return (
+        f"no model at {model or 'an empty name'}: pass a directory, or an org/name that the hub"
+        f" cache {cache.root} has (nothing is downloaded); {meant}"
+    )

@@ -12,7 +12,8 @@ from typer.core import TyperCommand
 from steeple_cli.child import ChildRefused
 from steeple_cli.console import ServeConsole
 from steeple_cli.exits import USAGE_ERROR
-from steeple_cli.model_path import ModelNotFound, find_model, name_of
+from steeple_cli.model_missing import ModelNotFound
+from steeple_cli.model_path import find_model, name_of
 from steeple_cli.option import with_options
 from steeple_cli.serve_defaults import check_variables, file_defaults
 from steeple_cli.serve_options import OPTIONS, arguments_of
@@ -77,7 +78,7 @@ def plan_of(named: str | None, given: Mapping[str, Any]) -> ServePlan:  # typer'
         SettingRefused: two are named.
     """
     model = _one_model(named, given["model"])
-    directory = find_model(model)
+    directory = find_model(model, revision=given["revision"], hub_cache=given["hub_cache"])
     name = _DEMO if model is None else name_of(model, directory)
     host, port = given["host"], given["port"]
     return ServePlan(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from engine_svc.core.errors import StartupError
+from engine_svc.core.machine import available_memory_bytes
 from engine_svc.core.models.checkpoint import Checkpoint, Progress
 from engine_svc.core.models.config_check import read_geometry
 from engine_svc.core.models.description import ModelDescription
@@ -20,6 +21,7 @@ from engine_svc.core.models.fms_model import build_fms_model
 from engine_svc.core.models.geometry import Geometry
 from engine_svc.core.models.safetensors_files import WeightFiles, list_weight_files
 from engine_svc.core.models.weights_check import check_tensors, check_values
+from engine_svc.core.models.weights_room import check_room
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,8 @@ def load_model(
     weights = list_weight_files(description.directory).renamed(family.name_of)
     check_tensors(family, geometry, weights)
     number_format = resolve_dtype(dtype, device=device, weights=weights)
+    if device.type == "cpu":
+        check_room(weights, dtype=number_format, available_bytes=available_memory_bytes())
     model = build_fms_model(family, geometry)
     with Checkpoint(family=family, geometry=geometry, weights=weights) as source:
         for group in source.groups(progress):
