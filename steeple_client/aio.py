@@ -53,15 +53,11 @@ class AsyncClient:
         retries: Retries = DEFAULT_RETRIES,
         timeout_s: float | None = None,
     ) -> None:
-        self._caller = AsyncCaller(
-            Terms(
-                target=target,
-                tls=tls,
-                credentials=Credentials(token, target=target, has_tls=tls is not None),
-                retries=retries,
-                timeout_s=timeout_s,
-            )
+        credentials = Credentials(token, target=target, has_tls=tls is not None)
+        terms = Terms(
+            target=target, tls=tls, credentials=credentials, retries=retries, timeout_s=timeout_s
         )
+        self._caller = AsyncCaller(terms)
 
     async def __aenter__(self) -> Self:
         return self

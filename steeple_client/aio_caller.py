@@ -19,9 +19,16 @@ Reply = TypeVar("Reply")
 
 
 class AsyncCaller:
-    """Makes calls on the event loop on which the first one is made."""
+    """Makes calls on the event loop on which the first one is made.
+
+    Raises:
+        TlsRefused: a file of the terms' TLS cannot be used.
+    """
 
     def __init__(self, terms: Terms) -> None:
+        if terms.tls is not None:
+            # Opened later, refused now.
+            terms.tls.credentials()
         self._terms = terms
         self._channel: grpc.aio.Channel | None = None
         self._stubs: Stubs | None = None

@@ -68,9 +68,9 @@ class AsyncGenerationStream(AsyncIterator[Event]):
         raise StopAsyncIteration
 
     async def texts(self) -> AsyncIterator[str]:
-        """Only the new texts, as they come."""
+        """Only the new texts, none of them empty, as they come."""
         async for event in self:
-            if isinstance(event, TextDelta):
+            if isinstance(event, TextDelta) and event.text:
                 yield event.text
 
     @property

@@ -53,15 +53,11 @@ class Client:
         retries: Retries = DEFAULT_RETRIES,
         timeout_s: float | None = None,
     ) -> None:
-        self._caller = SyncCaller(
-            Terms(
-                target=target,
-                tls=tls,
-                credentials=Credentials(token, target=target, has_tls=tls is not None),
-                retries=retries,
-                timeout_s=timeout_s,
-            )
+        credentials = Credentials(token, target=target, has_tls=tls is not None)
+        terms = Terms(
+            target=target, tls=tls, credentials=credentials, retries=retries, timeout_s=timeout_s
         )
+        self._caller = SyncCaller(terms)
 
     def __enter__(self) -> Self:
         return self

@@ -62,8 +62,8 @@ class GenerationStream(Iterator[Event]):
         raise StopIteration
 
     def texts(self) -> Iterator[str]:
-        """Only the new texts, as they come."""
-        return (event.text for event in self if isinstance(event, TextDelta))
+        """Only the new texts, none of them empty, as they come."""
+        return (event.text for event in self if isinstance(event, TextDelta) and event.text)
 
     @property
     def text(self) -> str:

@@ -10,3 +10,9 @@ class SettingRefused(ServiceError):
     """
 
     default_reason = "SETTING_REFUSED"
+
+
+class TlsRefused(SettingRefused):
+    """A certificate or key cannot be used; the message names the file, never what is in it."""
+
+    default_reason = "TLS_REFUSED"

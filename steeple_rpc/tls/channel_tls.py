@@ -6,7 +6,7 @@ from pathlib import Path
 
 import grpc
 
-from steeple_rpc.tls.pem_files import TlsRefused, read_authorities, read_identity
+from steeple_rpc.refused import TlsRefused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +35,11 @@ class ChannelTls:
         Raises:
             TlsRefused: one of them cannot be used.
         """
-        roots = None if self.ca is None else read_authorities(self.ca)
+        # Late: what checks certificates is a fifth of a client's import, and plaintext needs none.
+        from steeple_rpc.tls.pem_files import read_authorities, read_identity  # noqa: PLC0415 - above
+
+        roots = None if self.ca is None else read_authorities(Path(self.ca))
         if self.cert is None or self.key is None:
             return grpc.ssl_channel_credentials(roots)
-        shown = read_identity(self.cert, self.key, datetime.now(UTC))
+        shown = read_identity(Path(self.cert), Path(self.key), datetime.now(UTC))
         return grpc.ssl_channel_credentials(roots, shown.key, shown.cert_chain)

@@ -18,18 +18,12 @@ from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from steeple_rpc.files import read_text
-from steeple_rpc.refused import SettingRefused
+from steeple_rpc.refused import SettingRefused, TlsRefused
 
 MAX_FILE_BYTES = 1 << 20
 MIN_RSA_BITS = 2048
 # With another one the port opens, and every handshake fails.
 _CURVES = (SECP256R1, SECP384R1)
-
-
-class TlsRefused(SettingRefused):
-    """A certificate or key cannot be used; the message names the file, never what is in it."""
-
-    default_reason = "TLS_REFUSED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

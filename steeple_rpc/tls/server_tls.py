@@ -9,8 +9,9 @@ from pathlib import Path
 import grpc
 
 from steeple_rpc.files import Stamp, stamp_of
+from steeple_rpc.refused import TlsRefused
 from steeple_rpc.telemetry import logger
-from steeple_rpc.tls.pem_files import TlsRefused, read_authorities, read_identity
+from steeple_rpc.tls.pem_files import read_authorities, read_identity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

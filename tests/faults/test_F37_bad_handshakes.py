@@ -23,9 +23,9 @@ from steeple_rpc.auth.interceptor import AuthInterceptor
 from steeple_rpc.channel import open_channel
 from steeple_rpc.context import current_rpc
 from steeple_rpc.errors import Unavailable
+from steeple_rpc.refused import TlsRefused
 from steeple_rpc.server import BindRefused, bind, make_server
 from steeple_rpc.tls.channel_tls import ChannelTls
-from steeple_rpc.tls.pem_files import TlsRefused
 from tests.support.certificates import Authority, expired, not_yet_valid
 from tests.support.scripted import ScriptedInference
 from tests.support.servers import ServerSettings, Serving, failure, serving

@@ -251,7 +251,7 @@ async def test_a_cancel_ends_the_pause_of_an_async_stream(
 async def test_the_texts_of_an_async_stream_are_told_as_they_come(
     client: AsyncClient, script: ScriptedInference
 ) -> None:
-    script.generate_stream = played(generate_events("4", "2"))
+    script.generate_stream = played(generate_events("4", "", "2"))
     stream = client.generate_stream("x")
     assert [stream.text + "+" + text async for text in stream.texts()] == ["4+4", "42+2"]
 

@@ -1,9 +1,11 @@
 """What a client sends to say who it is, and where it does not."""
 
+from pathlib import Path
+
 import pytest
 
-from steeple_client import AsyncClient, ChannelTls, Client
-from steeple_client.credentials import call_metadata
+from steeple_client import AsyncClient, ChannelTls, Client, SettingRefused
+from steeple_client.credentials import Credentials, call_metadata
 from steeple_rpc.errors import InvalidRequest
 
 
@@ -40,3 +42,33 @@ async def test_system_authorities_are_the_default() -> None:
     """Nothing has to be given to call a server with a public certificate."""
     async with AsyncClient("192.0.2.1:1", tls=ChannelTls(), token="t"):  # noqa: S106 - likewise
         pass
+
+
+def sent(credentials: Credentials) -> str:
+    ((_, value),) = credentials.metadata()
+    return value.removeprefix("Bearer ")
+
+
+def test_a_token_in_a_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
+    """As an orchestrator renews it; an unusable one changes nothing, a later good one does."""
+    file = tmp_path / "token"
+    file.write_text("first\n")
+    credentials = Credentials(file, target="127.0.0.1:1", has_tls=False)
+    assert sent(credentials) == "first"
+    file.write_text("the second\n")
+    assert sent(credentials) == "first"
+    file.unlink()
+    assert sent(credentials) == "first"
+    file.write_text("third")
+    assert sent(credentials) == "third"
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_files_that_cannot_be_used_are_refused_by_name_at_once(
+    kind: type[Client] | type[AsyncClient], tmp_path: Path
+) -> None:
+    missing = tmp_path / "missing"
+    with pytest.raises(SettingRefused, match=f"token file {missing}: No such file"):
+        kind(token=missing)
+    with pytest.raises(SettingRefused, match=f"{missing}: No such file"):
+        kind(tls=ChannelTls(ca=missing))

@@ -199,7 +199,7 @@ async def test_a_cancel_ends_the_pause_before_the_next_attempt(
 
 
 async def test_the_texts_are_told_as_they_come(client: Client, script: ScriptedInference) -> None:
-    script.generate_stream = played(generate_events("4", "2"))
+    script.generate_stream = played(generate_events("4", "", "2"))
 
     def read() -> tuple[list[str], str]:
         stream = client.generate_stream("x")

@@ -10,8 +10,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
+from steeple_rpc.refused import TlsRefused
 from steeple_rpc.tls.channel_tls import ChannelTls
-from steeple_rpc.tls.pem_files import TlsRefused, read_authorities, read_identity
+from steeple_rpc.tls.pem_files import read_authorities, read_identity
 from tests.support.certificates import (
     Authority,
     Issued,
