@@ -1,0 +1,93 @@
+"""A real Prometheus that scrapes a test's services, asked through its HTTP API."""
+
+import json
+import math
+import shutil
+import socket
+import subprocess
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.error import URLError
+
+import pytest
+import yaml
+
+from tests.support.deployment import ROOT
+from tests.support.waiting import eventually
+
+CONFIG = ROOT / "deploy" / "prometheus" / "prometheus.yml"
+RULES = CONFIG.with_name("rules.yml")
+
+
+class PrometheusServer:
+    """Runs with the project's own configuration, but for addresses and the pause between scrapes.
+
+    Args:
+        folder: for its data.
+        targets: HOST:PORT of each job.
+        scrape_interval: as 500ms.
+    """
+
+    def __init__(self, folder: Path, targets: Mapping[str, str], scrape_interval: str) -> None:
+        if shutil.which("prometheus") is None:
+            pytest.skip("Prometheus (Debian's package prometheus) is not installed")
+        config = yaml.safe_load(CONFIG.read_text())
+        config["global"] = {"scrape_interval": scrape_interval, "evaluation_interval": "1s"}
+        config["rule_files"] = [str(RULES)]
+        for job in config["scrape_configs"]:
+            job["static_configs"] = [{"targets": [targets[job["job_name"]]]}]
+        self._file = folder / "prometheus.yml"
+        self._file.write_text(yaml.safe_dump(config))
+        self._log = folder / "log"
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._address = f"127.0.0.1:{probe.getsockname()[1]}"
+        self._command = [
+            *("prometheus", f"--config.file={self._file}", f"--storage.tsdb.path={folder}/data"),
+            f"--web.listen-address={self._address}",
+        ]
+
+    def __enter__(self) -> Self:
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
+        try:
+            eventually(self._is_ready, self._log.read_text)
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._end()
+
+    def values(self, query: str) -> list[float]:
+        """One number for each series that answers now; series that are no number are left out."""
+        asked = urllib.parse.urlencode({"query": query})
+        told = json.loads(self._get(f"/api/v1/query?{asked}"))
+        assert told["status"] == "success", told
+        values = [float(series["value"][1]) for series in told["data"]["result"]]
+        return [value for value in values if not math.isnan(value)]
+
+    def _get(self, path: str) -> bytes:
+        with urllib.request.urlopen(f"http://{self._address}{path}", timeout=10) as answer:
+            return bytes(answer.read())
+
+    def _is_ready(self) -> bool:
+        try:
+            self._get("/-/ready")
+        except (URLError, ConnectionError):
+            return False
+        return True
+
+    def _end(self) -> None:
+        self._process.terminate()
+        self._process.wait(30)
