@@ -11,7 +11,6 @@ import os
 import statistics
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
 
 from engine_svc.core.messages import AddRequest, CoreConfig, Ready, StepOutputs
 from engine_svc.core.params import RequestId, SamplingParams, StoppingParams
@@ -20,30 +19,29 @@ from engine_svc.core.threads import available_cores, default_num_threads, thread
 from engine_svc.core_process import CoreProcess
 from steeple_cli.console import ServeConsole
 from steeple_cli.demo import free_port
+from steeple_cli.load.caller import Callers
+from steeple_cli.load.figures import figures
+from steeple_cli.load.history import LoadRequest
+from steeple_cli.load.loops import closed_loop
+from steeple_cli.load.sample import sample_of
 from steeple_cli.serve_plan import ServePlan
 from steeple_cli.supervisor import Supervisor
-from steeple_client import AsyncClient, TextDelta
+from steeple_client import AsyncClient, GenerateOptions
 from steeple_demo import model_dir
 
 PROMPT = "What is 12+30?"
 Round = Callable[[int, int], Awaitable[float]]
 
 
-async def through_gateway(client: AsyncClient, streams: int, tokens: int) -> float:
+async def through_gateway(callers: Callers, streams: int, tokens: int) -> float:
     """Tokens per second of `streams` requests at once."""
-
-    async def one() -> int:
-        count = 0
-        stream = client.generate_stream(PROMPT, max_tokens=tokens, ignore_eos=True)
-        async with aclosing(stream) as events:
-            async for event in events:
-                if isinstance(event, TextDelta):
-                    count = event.num_completion_tokens
-        return count
-
-    start = time.perf_counter()
-    counts = await asyncio.gather(*(one() for _ in range(streams)))
-    return sum(counts) / (time.perf_counter() - start)
+    options = GenerateOptions(max_tokens=tokens, ignore_eos=True)
+    requests = (LoadRequest(name=str(n), prompt=PROMPT, options=options) for n in range(streams))
+    histories = await closed_loop(callers.send, requests, num_callers=streams)
+    for history in histories:
+        if history.error is not None:
+            raise history.error
+    return figures([sample_of(history) for history in histories]).rates.tokens_per_s
 
 
 class DirectCore:
@@ -95,13 +93,14 @@ async def measure(streams: list[int], tokens: int, rounds: int) -> None:
         if isinstance(event, Ready):
             break
     async with AsyncClient(target) as client:
+        callers = Callers([client])
         probe = await client.generate(PROMPT, max_tokens=1)
         direct = DirectCore(core, tuple(range(5, 5 + probe.usage.num_prompt_tokens)))
         for count in streams:
             gateway = [0.0] * rounds
             alone = [0.0] * rounds
             for index in range(rounds):
-                gateway[index] = await through_gateway(client, count, tokens)
+                gateway[index] = await through_gateway(callers, count, tokens)
                 alone[index] = await direct.run(count, tokens)
             ratio = statistics.median(g / a for g, a in zip(gateway, alone, strict=True))
             print(
