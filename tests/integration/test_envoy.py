@@ -1,6 +1,7 @@
 """HTTP and JSON through a real Envoy with the shipped configuration, down to the engine."""
 
 import json
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -226,5 +227,22 @@ def test_no_gateway_is_told_as_json_and_by_health(demo_dir: Path, tmp_path: Path
         eventually(lambda: envoy.call("GET", "/healthz").status == 503, envoy.told)
         answer = envoy.call("POST", "/v1/generate", {"text": "a"})
         assert (answer.status, answer.json["code"]) == (503, 14)
-        with Client(envoy.target) as client, pytest.raises(Unavailable, match="upstream"):
+        with Client(envoy.target) as client, pytest.raises(Unavailable) as native:
             client.generate("a", max_tokens=1)
+        assert native.value.message == answer.json["message"] == "no healthy upstream"
+
+
+def test_a_gateway_that_drains_ends_its_streams_and_gets_no_new_ones(
+    demo_dir: Path, tmp_path: Path
+) -> None:
+    draining = Deployment(demo_dir, engine=["--runner=fake", "--fake-step-ms=10"])
+    with draining, Envoy(draining.target, tmp_path) as envoy:
+        assert draining.gateway is not None
+        with envoy.calling("POST", "/v1/generate:stream", LONG) as response:
+            while "delta" not in json.loads(response.readline()):
+                pass
+            draining.gateway.signal(signal.SIGTERM)
+            eventually(lambda: envoy.call("GET", "/healthz").status == 503, envoy.told)
+            assert envoy.call("POST", "/v1/generate", {"text": "a"}).json["code"] == 14
+            *_, last = response.read().splitlines()
+    assert "usage" in json.loads(last)

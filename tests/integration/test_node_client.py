@@ -25,7 +25,7 @@ SOON_STEPS = 100
 def narrow(demo_dir: Path) -> Iterator[Deployment]:
     """An engine that lets one request run and one wait."""
     narrow = ("--max-num-seqs=1", "--max-num-waiting=1", "--max-num-batched-tokens=64")
-    with Deployment(demo_dir, engine=["--runner=fake", "--fake-step-ms=5", *narrow]) as deployment:
+    with Deployment(demo_dir, engine=["--runner=fake", "--fake-step-ms=20", *narrow]) as deployment:
         yield deployment
 
 
@@ -86,7 +86,7 @@ def test_what_node_cancels_ends_at_the_engine(fake: Deployment, engine_stub: Stu
 
 def test_leaving_the_loop_in_node_ends_nothing(fake: Deployment, engine_stub: Stub) -> None:
     """A fact of grpc-js: why our examples cancel in `finally`. The deadline ends it at last."""
-    with Probe("stay.mjs", "1", target=fake.target) as probe:
+    with Probe("stay.mjs", "3", target=fake.target) as probe:
         probe.wait_for("delta")
         probe.tell("break")
         probe.wait_for("left")
