@@ -8,10 +8,7 @@ and gives padding no position at all.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
-
-from fms.models.roberta import RoBERTaClassificationConfig, RoBERTaConfig
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from engine_svc.core.models.config_fields import Field
 from engine_svc.core.models.config_values import Json
@@ -21,6 +18,9 @@ from engine_svc.core.models.family import Family, Shape, Task, Tensors
 from engine_svc.core.models.fms_model import adapted, common_fields
 from engine_svc.core.models.geometry import Geometry
 from engine_svc.core.models.weights_layout import linears
+
+if TYPE_CHECKING:
+    from torch import nn
 
 POSITION_IDS = "embeddings.position_ids"
 _FMS_PREFIX = "bert."
@@ -108,7 +108,9 @@ def _spare(head: Head, prefix: str, geometry: Geometry) -> dict[str, Shape]:
     return pooler | counts | head.spare(geometry)
 
 
-def _build(head: Head, geometry: Geometry) -> nn.Module:
+def _build(head: Head, geometry: Geometry) -> "nn.Module":
+    from fms.models.roberta import RoBERTaClassificationConfig
+
     encoder = encoder_of(geometry)
     # Keyword arguments of FMS's untyped config classes.
     fields: dict[str, Any] = common_fields(geometry) | {"pad_id": None}
@@ -125,8 +127,10 @@ def _build(head: Head, geometry: Geometry) -> nn.Module:
 
 
 def _convert(
-    head: Head, prefix: str, tensors: Tensors, geometry: Geometry, _: nn.Module
+    head: Head, prefix: str, tensors: Tensors, geometry: Geometry, _: "nn.Module"
 ) -> Tensors:
+    from fms.models.roberta import RoBERTaConfig
+
     names = head.tensors(geometry)
     body = {
         _FMS_PREFIX + name.removeprefix(prefix): tensor

@@ -2,23 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
-
-import torch
-from fms.distributed.strategy import NoOpStrategy
-from fms.models.roberta import (
-    RoBERTa,
-    RoBERTaForClassification,
-    RoBERTaForQuestionAnswering,
-    RoBERTaHeadless,
-)
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from engine_svc.core.models.config_values import Json, fail, flag
 from engine_svc.core.models.encoder_config import encoder_of
 from engine_svc.core.models.family import Shape, nothing_spare
 from engine_svc.core.models.geometry import Geometry
 from engine_svc.core.models.weights_layout import linears
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Renamed = dict[str, tuple[str, Shape]]
 """Tensors of the checkpoint: their names in FMS's model, and their shapes."""
@@ -28,8 +21,8 @@ Renamed = dict[str, tuple[str, Shape]]
 class Head:
     """One kind of head, in the words of one kind of checkpoint."""
 
-    model: Callable[..., nn.Module]
-    """FMS's class, or ours around FMS's; it takes FMS's configuration."""
+    model: "Callable[[Any], nn.Module]"
+    """Makes FMS's model, or ours around FMS's, of FMS's untyped configuration."""
     tensors: Callable[[Geometry], Renamed]
     spare: Callable[[Geometry], dict[str, Shape]] = nothing_spare
     decoder: str = ""
@@ -38,23 +31,22 @@ class Head:
     """Reads what concerns the head alone. Raises StartupError."""
 
 
-class PooledEncoder(nn.Module):
-    """FMS's layers with the pooler of the maker's plain model, which FMS does not have."""
+def _of_fms(name: str) -> "Callable[[Any], nn.Module]":
+    """One of FMS's own, by its class."""
 
-    # FMS's configurations are untyped.
-    def __init__(self, config: Any) -> None:
-        super().__init__()
-        self.base_model = RoBERTaHeadless(config, NoOpStrategy)
-        self.pooler = nn.Linear(config.emb_dim, config.emb_dim)
+    def make(config: Any) -> "nn.Module":  # FMS's configurations are untyped
+        from fms.models import roberta
 
-    # What FMS's layers take.
-    def forward(self, token_ids: Tensor, **arguments: Any) -> tuple[Tensor, Tensor]:
-        """The hidden states [texts, longest, hidden_size] and the pooled ones [texts, hidden_size].
+        model: nn.Module = getattr(roberta, name)(config)
+        return model
 
-        The pooler reads the first token of every text: padding stands behind.
-        """
-        hidden = self.base_model(token_ids, **arguments)
-        return hidden, torch.tanh(self.pooler(hidden[:, 0]))
+    return make
+
+
+def _pooled(config: Any) -> "nn.Module":  # likewise
+    from engine_svc.core.models.pooled_encoder import PooledEncoder
+
+    return PooledEncoder(config)
 
 
 def masked_lm(
@@ -91,7 +83,11 @@ def masked_lm(
         return shapes | linears(rows, has_bias=True)
 
     return Head(
-        model=RoBERTa, tensors=tensors, spare=spare, decoder=f"{decoder}.weight", settle=_tied
+        model=_of_fms("RoBERTa"),
+        tensors=tensors,
+        spare=spare,
+        decoder=f"{decoder}.weight",
+        settle=_tied,
     )
 
 
@@ -104,7 +100,7 @@ def classification(*, dense: str, out: str) -> Head:
             out, "classification_head.head", (num_labels, width)
         )
 
-    return Head(model=RoBERTaForClassification, tensors=tensors)
+    return Head(model=_of_fms("RoBERTaForClassification"), tensors=tensors)
 
 
 def linear(name: str, fms: str, shape: Shape) -> Renamed:
@@ -123,13 +119,13 @@ def _two_labels(_: Json, geometry: Geometry) -> Geometry:
 
 
 POOLED = Head(
-    model=PooledEncoder,
+    model=_pooled,
     tensors=lambda geometry: linear("pooler.dense", "pooler", (geometry.hidden_size,) * 2),
 )
 """The hidden state of every token, and one for the text."""
 
 QUESTION_ANSWERING = Head(
-    model=RoBERTaForQuestionAnswering,
+    model=_of_fms("RoBERTaForQuestionAnswering"),
     tensors=lambda geometry: linear("qa_outputs", "qa_head", (2, geometry.hidden_size)),
     settle=_two_labels,
 )

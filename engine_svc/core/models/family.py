@@ -1,17 +1,22 @@
-"""What a model family is: how its configuration is read and its weights become an FMS model."""
+"""What a model family is: how its configuration is read and its weights become an FMS model.
+
+Families import no torch before one is built: a model directory can be looked at without it.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, TypeAlias
 
 from engine_svc.core.models.config_fields import Field
 from engine_svc.core.models.config_values import Json
 from engine_svc.core.models.geometry import Geometry
 
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
 Shape = tuple[int, ...]
-Tensors = dict[str, Tensor]
+Tensors: TypeAlias = "dict[str, Tensor]"
 
 
 class Task(Enum):
@@ -43,9 +48,9 @@ class Family:
     """Reads a configuration whose fields are all known. Raises StartupError."""
     tensors: Callable[[Geometry], dict[str, Shape]]
     """Name and shape of every tensor that a checkpoint must hold, a tied head not among them."""
-    build: Callable[[Geometry], nn.Module]
+    build: "Callable[[Geometry], nn.Module]"
     """The FMS model, on the device that is current, its weights in any state."""
-    convert: Callable[[Tensors, Geometry, nn.Module], Tensors]
+    convert: "Callable[[Tensors, Geometry, nn.Module], Tensors]"
     """The same numbers under FMS's names, in FMS's layout; one layer at a time."""
     name_of: Callable[[str], str] = str
     """The name by which a tensor of a checkpoint is known today: older ones had others."""

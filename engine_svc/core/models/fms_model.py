@@ -1,20 +1,21 @@
 """Builds the FMS model of a family on the meta device, and converts weights through FMS."""
 
 import math
-from typing import Any
-
-import torch
-from fms.utils import serialization
-from fms.utils.config import ModelConfig
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from engine_svc.core.models.family import Family, Tensors
 from engine_svc.core.models.geometry import Geometry
-from engine_svc.core.models.rotation import set_rotation
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
-def build_fms_model(family: Family, geometry: Geometry) -> nn.Module:
+def build_fms_model(family: Family, geometry: Geometry) -> "nn.Module":
     """The model without weights; every parameter is on the meta device."""
+    import torch
+
+    from engine_svc.core.models.rotation import set_rotation
+
     with torch.device("meta"):
         model = family.build(geometry)
     set_rotation(model, geometry)
@@ -50,7 +51,7 @@ def rotating_fields(geometry: Geometry) -> dict[str, Any]:
 
 
 def fms_converted(
-    architecture: str, tensors: Tensors, geometry: Geometry, model: nn.Module
+    architecture: str, tensors: Tensors, geometry: Geometry, model: "nn.Module"
 ) -> Tensors:
     """The tensors under FMS's names, in FMS's layout.
 
@@ -61,8 +62,11 @@ def fms_converted(
     return adapted(architecture, tensors, untyped.config.updated(emb_dim=geometry.attention_width))
 
 
-def adapted(architecture: str, tensors: Tensors, config: ModelConfig) -> Tensors:
+# Configurations of FMS's are untyped.
+def adapted(architecture: str, tensors: Tensors, config: Any) -> Tensors:
     """What FMS's conversion of an architecture makes of tensors, with a configuration of FMS's."""
+    from fms.utils import serialization
+
     return dict(serialization.get_adapted(architecture, "hf", tensors, {"model_config": config}))
 
 

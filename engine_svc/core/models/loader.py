@@ -12,15 +12,15 @@ from torch import Tensor, nn
 
 from engine_svc.core.errors import StartupError
 from engine_svc.core.machine import available_memory_bytes
+from engine_svc.core.models.checked_model import check_model
 from engine_svc.core.models.checkpoint import Checkpoint, Progress
-from engine_svc.core.models.config_check import read_geometry
 from engine_svc.core.models.description import ModelDescription
-from engine_svc.core.models.dtypes import resolve_dtype
+from engine_svc.core.models.dtypes import dtype_name, resolve_dtype
 from engine_svc.core.models.family import Family, Task
 from engine_svc.core.models.fms_model import build_fms_model
 from engine_svc.core.models.geometry import Geometry
-from engine_svc.core.models.safetensors_files import WeightFiles, list_weight_files
-from engine_svc.core.models.weights_check import check_tensors, check_values
+from engine_svc.core.models.safetensors_files import WeightFiles
+from engine_svc.core.models.values_check import check_values
 from engine_svc.core.models.weights_room import check_room
 
 
@@ -56,12 +56,13 @@ def load_model(
     Raises:
         StartupError: the model cannot be served; the message names file, field or tensor.
     """
-    family, geometry = read_geometry(description, task)
-    weights = list_weight_files(description.directory).renamed(family.name_of)
-    check_tensors(family, geometry, weights)
+    checked = check_model(description, task)
+    family, geometry, weights = checked.family, checked.geometry, checked.weights
     number_format = resolve_dtype(dtype, device=device, weights=weights)
     if device.type == "cpu":
-        check_room(weights, dtype=number_format, available_bytes=available_memory_bytes())
+        check_room(
+            weights, dtype=dtype_name(number_format), available_bytes=available_memory_bytes()
+        )
     model = build_fms_model(family, geometry)
     with Checkpoint(family=family, geometry=geometry, weights=weights) as source:
         for group in source.groups(progress):

@@ -1,12 +1,6 @@
 """Compares the tensors that a checkpoint holds with what its configuration needs."""
 
-from collections.abc import Mapping
-
-import torch
-from torch import Tensor
-
 from engine_svc.core.errors import StartupError
-from engine_svc.core.models.dtypes import dtype_name
 from engine_svc.core.models.family import Family
 from engine_svc.core.models.geometry import Geometry
 from engine_svc.core.models.safetensors_files import WeightFiles
@@ -42,23 +36,4 @@ def check_tensors(family: Family, geometry: Geometry, weights: WeightFiles) -> N
             raise StartupError(
                 f"tensor {name} has shape {list(entry.shape)} where config.json needs "
                 f"{list(allowed[name])}: fetch configuration and weights of one model"
-            )
-
-
-def check_values(tensors: Mapping[str, Tensor], dtype: torch.dtype) -> None:
-    """Return only if every number is finite, and stays so in the format that is computed in.
-
-    One such number makes every answer nonsense, or every request fail.
-
-    Raises:
-        StartupError: naming the first tensor where one is not.
-    """
-    greatest = torch.finfo(dtype).max
-    for name, tensor in tensors.items():
-        low, high = (float(bound) for bound in tensor.aminmax())
-        # Comparisons that are also false for NaN.
-        if not (low >= -greatest and high <= greatest):
-            raise StartupError(
-                f"tensor {name} holds numbers that are not finite in {dtype_name(dtype)}: "
-                "fetch the weights again, or choose another --dtype"
             )

@@ -7,23 +7,22 @@ import torch
 from torch import Tensor
 
 from engine_svc.core.kv_cache.block_pool import blocks_for
-from engine_svc.core.models.description import ModelDescription, model_fingerprint
+from engine_svc.core.models.description import ModelDescription
 from engine_svc.core.models.dtypes import dtype_name
 from engine_svc.core.models.family import Task
 from engine_svc.core.models.loader import LoadedModel, load_model
 from engine_svc.core.outputs import (
     NO_SLOT,
-    PaddedPaged,
     Ragged,
     RunnerOutput,
     SampleSpec,
     ScheduledSequence,
     SchedulerOutput,
-    StaticShape,
 )
 from engine_svc.core.params import BlockId, RequestId, SamplingParams
 from engine_svc.core.runner.base import Progress, RunnerInfo
 from engine_svc.core.runner.device import open_device
+from engine_svc.core.runner.forecast import fms_info
 from engine_svc.core.runner.inputs import StepInputs, step_inputs
 from engine_svc.core.runner.kv_cache import KvCache, KvShape
 from engine_svc.core.runner.paged_attention import ATTENTION_NAME, StepAttention
@@ -73,18 +72,13 @@ class FmsRunner:
     def info(self) -> RunnerInfo:
         """What was loaded; see `ModelRunner.info`."""
         loaded = self._loaded()
-        return RunnerInfo(
-            name="fms",
-            model_fingerprint=model_fingerprint(
-                self._options.description,
-                dtype=dtype_name(loaded.dtype),
-                headers=loaded.weights.headers,
-            ),
-            device=str(self._device),
+        return fms_info(
+            self._options.description,
+            loaded.geometry,
             dtype=dtype_name(loaded.dtype),
+            device=str(self._device),
             weights_bytes=loaded.weights_bytes,
-            kv_bytes_per_token=loaded.geometry.kv_bytes_per_token(item_bytes=loaded.dtype.itemsize),
-            layouts=frozenset({Ragged, PaddedPaged, StaticShape}),
+            headers=loaded.weights.headers,
         )
 
     def warm_up(self, *, num_blocks: int, block_size: int, max_num_tokens: int = 1) -> None:

@@ -1,9 +1,6 @@
 """GPTBigCode: learned positions, layer norms, plain MLPs, one head of keys or one per head."""
 
-from typing import Any
-
-from fms.models.gpt_bigcode import GPTBigCode, GPTBigCodeConfig
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from engine_svc.core.models.config_fields import EVERYWHERE, mend, only, refuse, serve, unused
 from engine_svc.core.models.config_values import (
@@ -17,6 +14,9 @@ from engine_svc.core.models.family import Family, Shape, Task, Tensors
 from engine_svc.core.models.fms_model import common_fields, fms_converted
 from engine_svc.core.models.geometry import Geometry
 from engine_svc.core.models.weights_layout import linears
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 EMBEDDING = "transformer.wte.weight"
 _ACTIVATIONS = ("gelu", "gelu_pytorch_tanh", "relu")
@@ -74,7 +74,9 @@ def _layer(geometry: Geometry) -> list[tuple[str, Shape]]:
     return list(linears(weights, has_bias=True).items())
 
 
-def _build(geometry: Geometry) -> nn.Module:
+def _build(geometry: Geometry) -> "nn.Module":
+    from fms.models.gpt_bigcode import GPTBigCode, GPTBigCodeConfig
+
     model: nn.Module = GPTBigCode(
         GPTBigCodeConfig(
             # FMS would take the position from every token with the id pad_id.
@@ -86,7 +88,7 @@ def _build(geometry: Geometry) -> nn.Module:
     return model
 
 
-def _convert(tensors: Tensors, geometry: Geometry, model: nn.Module) -> Tensors:
+def _convert(tensors: Tensors, geometry: Geometry, model: "nn.Module") -> Tensors:
     if geometry.num_kv_heads > 1:
         tensors = {
             name: _by_kind(tensor, geometry) if ".attn.c_attn." in name else tensor
@@ -95,7 +97,7 @@ def _convert(tensors: Tensors, geometry: Geometry, model: nn.Module) -> Tensors:
     return fms_converted("gpt_bigcode", tensors, geometry, model)
 
 
-def _by_kind(fused: Tensor, geometry: Geometry) -> Tensor:
+def _by_kind(fused: "Tensor", geometry: Geometry) -> "Tensor":
     """Rows of (head, kind, place) in the order (kind, head, place); kinds: query, key, value."""
     rows = fused.view(geometry.num_heads, 3, geometry.head_dim, *fused.shape[1:])
     return rows.transpose(0, 1).reshape(fused.shape)

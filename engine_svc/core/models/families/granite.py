@@ -2,9 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
-
-from fms.models.granite import Granite, GraniteConfig
-from torch import nn
+from typing import TYPE_CHECKING
 
 from engine_svc.core.models.config_fields import ROTATING, serve
 from engine_svc.core.models.config_values import Json
@@ -14,13 +12,18 @@ from engine_svc.core.models.geometry import Geometry
 from engine_svc.core.models.rotating_config import read_multipliers, read_rotating
 from engine_svc.core.models.weights_layout import llama_tensors
 
+if TYPE_CHECKING:
+    from torch import nn
+
 MULTIPLIERS = serve(
     "attention_multiplier", "embedding_multiplier", "logits_scaling", "residual_multiplier"
 )
 
 
-def build_granite(geometry: Geometry) -> nn.Module:
+def build_granite(geometry: Geometry) -> "nn.Module":
     """FMS's Granite; with multipliers that change nothing it computes a Llama."""
+    from fms.models.granite import Granite, GraniteConfig
+
     multipliers = geometry.multipliers
     scale = multipliers.attention
     model: nn.Module = Granite(

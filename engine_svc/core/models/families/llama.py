@@ -1,9 +1,7 @@
 """Llama, 2 and 3, and the many models with its shape."""
 
 from functools import partial
-
-from fms.models.llama import LLaMA, LLaMAConfig
-from torch import nn
+from typing import TYPE_CHECKING
 
 from engine_svc.core.models.config_fields import ROTATING, serve
 from engine_svc.core.models.families.granite import build_granite
@@ -13,8 +11,13 @@ from engine_svc.core.models.geometry import Geometry
 from engine_svc.core.models.rotating_config import read_rotating
 from engine_svc.core.models.weights_layout import llama_tensors
 
+if TYPE_CHECKING:
+    from torch import nn
 
-def _build(geometry: Geometry) -> nn.Module:
+
+def _build(geometry: Geometry) -> "nn.Module":
+    from fms.models.llama import LLaMA, LLaMAConfig
+
     # FMS's LLaMA has no head size of its own.
     if geometry.attention_width != geometry.hidden_size:
         return build_granite(geometry)

@@ -1,9 +1,7 @@
 """Mistral: Llama without biases, and with a window beyond which nothing is attended to."""
 
 from functools import partial
-
-from fms.models.mistral import Mistral, MistralConfig
-from torch import nn
+from typing import TYPE_CHECKING
 
 from engine_svc.core.models.config_fields import ROTATING, mend
 from engine_svc.core.models.config_values import Json, positive_int
@@ -13,6 +11,9 @@ from engine_svc.core.models.geometry import Geometry
 from engine_svc.core.models.rotating_config import read_rotating
 from engine_svc.core.models.weights_layout import llama_tensors
 
+if TYPE_CHECKING:
+    from torch import nn
+
 
 def _read(config: Json) -> Geometry:
     positive_int(config, "num_key_value_heads")  # its default differs from version to version
@@ -21,7 +22,9 @@ def _read(config: Json) -> Geometry:
     return read_rotating(config)
 
 
-def _build(geometry: Geometry) -> nn.Module:
+def _build(geometry: Geometry) -> "nn.Module":
+    from fms.models.mistral import Mistral, MistralConfig
+
     model: nn.Module = Mistral(
         MistralConfig(**rotating_fields(geometry), head_dim=geometry.head_dim)
     )

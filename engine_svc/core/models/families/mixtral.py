@@ -4,12 +4,7 @@ FMS's conversion of Mistral does what is not of the experts, which it does not k
 """
 
 from dataclasses import replace
-from typing import Any
-
-import torch
-from fms.models.mistral import MistralConfig
-from fms.models.mixtral import Mixtral, MixtralConfig
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from engine_svc.core.models.config_fields import ROTATING, mend, only, refuse, serve, unused
 from engine_svc.core.models.config_values import Json, fail, positive_int
@@ -18,6 +13,10 @@ from engine_svc.core.models.fms_model import adapted
 from engine_svc.core.models.geometry import Experts, Geometry
 from engine_svc.core.models.rotating_config import read_rotating
 from engine_svc.core.models.weights_layout import around_layers, attention_tensors
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 _EXPERTS = "block_sparse_moe.experts."
 _GATE = "block_sparse_moe.gate.weight"
@@ -46,7 +45,9 @@ def _tensors(geometry: Geometry) -> dict[str, Shape]:
     return around_layers(geometry, attention_tensors(geometry) | gate | experts)
 
 
-def _build(geometry: Geometry) -> nn.Module:
+def _build(geometry: Geometry) -> "nn.Module":
+    from fms.models.mixtral import Mixtral, MixtralConfig
+
     experts = _experts(geometry)
     model: nn.Module = Mixtral(
         MixtralConfig(
@@ -65,7 +66,9 @@ def _build(geometry: Geometry) -> nn.Module:
     return model
 
 
-def _convert(tensors: Tensors, geometry: Geometry, _: nn.Module) -> Tensors:
+def _convert(tensors: Tensors, geometry: Geometry, _: "nn.Module") -> Tensors:
+    from fms.models.mistral import MistralConfig
+
     others = {name: tensor for name, tensor in tensors.items() if _EXPERTS not in name}
     converted = adapted("mistral", others, MistralConfig(head_dim=geometry.head_dim))
     named = {
@@ -80,8 +83,9 @@ def _convert(tensors: Tensors, geometry: Geometry, _: nn.Module) -> Tensors:
 
 def _stacked(tensors: Tensors, prefix: str, total: int) -> Tensors:
     """One layer's experts: [experts, 2 * inner, width] and [experts, width, inner]."""
+    import torch
 
-    def weight(idx: int, name: str) -> torch.Tensor:
+    def weight(idx: int, name: str) -> "torch.Tensor":
         return tensors[f"{prefix}{_EXPERTS}{idx}.{name}.weight"]
 
     inputs = [torch.cat([weight(idx, "w1"), weight(idx, "w3")]) for idx in range(total)]

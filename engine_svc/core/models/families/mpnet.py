@@ -4,9 +4,7 @@ FMS computes hidden states and their pooling, no logits.
 """
 
 from dataclasses import replace
-
-from fms.models.mpnet import Mpnet, MpnetConfig
-from torch import nn
+from typing import TYPE_CHECKING
 
 from engine_svc.core.models.config_fields import only, refuse, unused
 from engine_svc.core.models.config_values import Json
@@ -17,6 +15,9 @@ from engine_svc.core.models.family import Family, Shape, Task, Tensors
 from engine_svc.core.models.fms_model import adapted, common_fields
 from engine_svc.core.models.geometry import Geometry
 from engine_svc.core.models.weights_layout import linears
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _NUM_BUCKETS = 32
 _PAD_ID = 1
@@ -59,7 +60,9 @@ def _spare(geometry: Geometry) -> dict[str, Shape]:
     return {POSITION_IDS: (1, geometry.max_position_embeddings)}
 
 
-def _build(geometry: Geometry) -> nn.Module:
+def _build(geometry: Geometry) -> "nn.Module":
+    from fms.models.mpnet import Mpnet, MpnetConfig
+
     model: nn.Module = Mpnet(
         MpnetConfig(
             **common_fields(geometry),
@@ -72,7 +75,9 @@ def _build(geometry: Geometry) -> nn.Module:
     return model
 
 
-def _convert(tensors: Tensors, _: Geometry, __: nn.Module) -> Tensors:
+def _convert(tensors: Tensors, _: Geometry, __: "nn.Module") -> Tensors:
+    from fms.models.mpnet import MpnetConfig
+
     return adapted("mpnet", tensors, MpnetConfig())
 
 

@@ -1,9 +1,6 @@
 """Qwen3: Llama with a norm over each head of queries and keys, and perhaps a window."""
 
-from typing import Any
-
-from fms.models.qwen3 import Qwen3, Qwen3Config
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from engine_svc.core.models.config_fields import ROTATING, mend, refuse
 from engine_svc.core.models.config_values import Json, flag, positive_int
@@ -12,6 +9,9 @@ from engine_svc.core.models.fms_model import fms_converted, rotating_fields
 from engine_svc.core.models.geometry import Geometry
 from engine_svc.core.models.rotating_config import read_rotating
 from engine_svc.core.models.weights_layout import llama_tensors
+
+if TYPE_CHECKING:
+    from torch import nn
 
 # FMS renames the weights alone.
 _BIASES = {
@@ -39,7 +39,9 @@ def _tensors(geometry: Geometry) -> dict[str, Shape]:
     return llama_tensors(geometry) | norms
 
 
-def _build(geometry: Geometry) -> nn.Module:
+def _build(geometry: Geometry) -> "nn.Module":
+    from fms.models.qwen3 import Qwen3, Qwen3Config
+
     model: nn.Module = Qwen3(
         Qwen3Config(
             **rotating_fields(geometry),
@@ -50,7 +52,7 @@ def _build(geometry: Geometry) -> nn.Module:
     return model
 
 
-def _convert(tensors: Tensors, geometry: Geometry, model: nn.Module) -> Tensors:
+def _convert(tensors: Tensors, geometry: Geometry, model: "nn.Module") -> Tensors:
     renamed = {_with_bias_renamed(name): tensor for name, tensor in tensors.items()}
     return fms_converted("qwen3", renamed, geometry, model)
 
