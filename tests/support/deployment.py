@@ -46,6 +46,8 @@ class Service:
                 *("--log-format=json", "--log-level=debug", *arguments),
             ],
             env={**os.environ, "PYTHONPATH": paths},
+            # `-m` looks into the current folder first.
+            cwd=python.parent if python else None,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -58,7 +60,9 @@ class Service:
     def address(self) -> str:
         """Where it serves; waits until it does."""
         assert self._serving.wait(TIMEOUT_S), self.told()
-        return next(str(e["address"]) for e in self.events if e["event"] == "serving")
+        told = [str(e["address"]) for e in self.events if e["event"] == "serving"]
+        assert told, self.told()
+        return told[0]
 
     def told(self) -> str:
         """Its log, for a failing test."""
