@@ -48,7 +48,12 @@ BOXES = (
         width=180,
         height=136,
         title="Gateway",
-        lines=("checks and admits", "chooses an engine", "carries answers over", "to another engine"),
+        lines=(
+            "checks and admits",
+            "chooses an engine",
+            "carries answers over",
+            "to another engine",
+        ),
         fill="#e6f0fa",
     ),
     Box(
