@@ -10,7 +10,9 @@ import pytest
 
 from steeple.engine.v1 import engine_service_pb2_grpc
 from steeple_client import Client
+from steeple_rpc.auth.token_table import TokenRecord, digest_of, new_token, record_text
 from steeple_rpc.errors import InvalidRequest, Unavailable
+from steeple_rpc.principal import Principal
 from tests.support.cluster import is_idle, load_of
 from tests.support.deployment import TIMEOUT_S, Deployment
 from tests.support.envoy import Envoy, needs_envoy
@@ -189,6 +191,21 @@ def test_native_grpc_passes_through_the_same_port(web: Envoy) -> None:
         with pytest.raises(InvalidRequest) as refused:
             client.generate("a", max_tokens=0)
     assert refused.value.field == "stopping.max_tokens"
+
+
+def test_a_token_in_a_header_reaches_the_gateway(demo_dir: Path, tmp_path: Path) -> None:
+    """Without it: 401, and the reason."""
+    token, hashes = new_token(), tmp_path / "tokens.toml"
+    record = TokenRecord(digest=digest_of(token), principal=Principal(name="alice"), expires=None)
+    hashes.write_text(record_text(record))
+    engine = ["--runner=fake", "--fake-step-ms=5"]
+    guarded = Deployment(demo_dir, engine=engine, gateway=[f"--token-hashes={hashes}"])
+    with guarded, Envoy(guarded.target, tmp_path) as envoy:
+        with_it = envoy.call("GET", "/v1/models", authorization=f"Bearer {token}")
+        assert with_it.json["models"][0]["name"] == "demo"
+        without = envoy.call("GET", "/v1/models")
+        assert (without.status, without.json["code"]) == (401, 16)
+        assert without.json["details"][0]["reason"] == "TOKEN_MISSING"
 
 
 def test_a_stream_that_fails_has_no_usage_and_tells_its_status_behind_its_last_line(
