@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import signal
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from steeple_cli.child import Child, LogEvent
 from steeple_cli.console import ServeConsole
 from steeple_cli.serve_plan import MODULES, ServePlan, command_lines
+from steeple_cli.socket_directory import socket_directory
 from steeple_rpc.errors import DeadlineExpired
 
 
@@ -35,11 +35,11 @@ class Supervisor:
 
         Raises:
             ChildRefused: a service cannot start with its settings.
+            SettingRefused: there is no place for the sockets between them.
             DeadlineExpired: the gateway was not ready in time.
         """
-        # Short on purpose: a Unix socket's path has about 100 bytes.
-        with tempfile.TemporaryDirectory(prefix="steeple-") as directory:
-            children = self._children(Path(directory))
+        with socket_directory() as directory:
+            children = self._children(directory)
             with self._signals(children):
                 running = [asyncio.create_task(child.keep_running()) for child in children]
                 try:
@@ -82,7 +82,13 @@ class Supervisor:
         self.ready.set()
 
     async def _stop_all(self, children: Sequence[Child]) -> None:
-        """The gateway first: while it drains, the others still work for it."""
+        """The gateway first: while it drains, the others still work for it.
+
+        Before it served there is nothing to drain, and loading need not be waited for.
+        """
+        if not self.ready.is_set():
+            for child in children:
+                child.hurry()
         gateway, *others = children
         await gateway.stop(self._plan.grace_s)
         await asyncio.gather(*(child.stop(self._plan.grace_s) for child in others))

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from steeple_rpc.address import host_of, is_local
+from steeple_rpc.bind_problem import problem_of
 from steeple_rpc.errors import InvalidRequest
 from steeple_rpc.server import BindRefused
 from steeple_rpc.settings import ServiceSettings
@@ -63,8 +64,7 @@ def _bound(listen: str, registry: CollectorRegistry, *, insecure_bind: bool) -> 
         return _Server(host, port, registry)
     except OSError as error:
         raise BindRefused(
-            f"cannot serve metrics on {listen}: the address is in use or not ours; choose another"
-            " with --metrics-listen"
+            f"cannot serve metrics on {listen}: {problem_of(error)} (--metrics-listen)"
         ) from error
 
 

@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from steeple_rpc.address import UNIX, is_local
+from steeple_rpc.bind_problem import bind_problem
 from steeple_rpc.decoding import DecodingInterceptor
 from steeple_rpc.errors import InvalidRequest
 from steeple_rpc.health import HealthService
@@ -90,15 +91,14 @@ def bind(server: grpc.aio.Server, settings: ServiceSettings) -> str:
         )
     if _is_served(settings.listen):
         raise BindRefused(
-            f"cannot listen on {settings.listen}: another process serves there; choose another"
-            " with --listen"
+            f"cannot listen on {settings.listen}: another process serves there: end it, or choose"
+            " another path (--listen)"
         )
     try:
         port = _add_port(server, settings)
     except RuntimeError as error:
         raise BindRefused(
-            f"cannot listen on {settings.listen}: the address is in use or not ours;"
-            " choose another with --listen"
+            f"cannot listen on {settings.listen}: {bind_problem(settings.listen)} (--listen)"
         ) from error
     if settings.listen.startswith("unix:"):
         return settings.listen
