@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tools.markdown import anchors, link_targets
+from tools.overview import PICTURE, drawn
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
@@ -47,7 +48,10 @@ def test_every_link_leads_to_a_file_and_a_heading(name: str) -> None:
 
 def test_a_link_to_no_file_and_one_to_no_heading_are_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("# A `b_c` d\n[x](page.md#a-b_c-d) [y](none.md) ![z](#no)\n`[q](none)`\n")
+    page.write_text(
+        "# A `b_c` d\n[x](page.md#a-b_c-d) [y\ny](none.md) ![z](#no)\n"
+        "`[q](none)`\n```\n[q](none)\n```\n"
+    )
     assert broken(page) == ["none.md", "#no"]
 
 
@@ -61,3 +65,8 @@ def test_every_page_of_docs_has_its_place_on_the_site() -> None:
 def test_the_readme_is_short() -> None:
     """Two or three screens: who wants more finds it in docs/."""
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 150
+
+
+def test_the_picture_is_the_one_that_is_drawn() -> None:
+    """`python -m tools.overview` mends it."""
+    assert PICTURE.read_text(encoding="utf-8") == drawn()
