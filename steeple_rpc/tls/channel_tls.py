@@ -35,7 +35,7 @@ class ChannelTls:
         Raises:
             TlsRefused: one of them cannot be used.
         """
-        # Late: what checks certificates is a fifth of a client's import, and plaintext needs none.
+        # Late: what checks certificates is a quarter of a client's import, in vain in plaintext.
         from steeple_rpc.tls.pem_files import read_authorities, read_identity  # noqa: PLC0415 - above
 
         roots = None if self.ca is None else read_authorities(Path(self.ca))

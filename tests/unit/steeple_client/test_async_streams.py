@@ -1,10 +1,7 @@
 """A stream of the asyncio client: how it is read, and that leaving it ends the work."""
 
 import asyncio
-import gc
-import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -16,144 +13,17 @@ from steeple_client import (
     Retries,
 )
 from tests.support.answers import generate_events, played
+from tests.support.async_leaving import WAYS, Leave
 from tests.support.client_calls import FINISHED, STARTED
 from tests.support.endless import EndlessAnswers
 from tests.support.scripted import ScriptedInference
 from tests.support.servers import Serving
-
-Leave = Callable[[AsyncClient], Awaitable[object]]
 
 
 @pytest.fixture
 async def client(served: Serving) -> AsyncIterator[AsyncClient]:
     async with AsyncClient(served.address, retries=NO_RETRIES) as client:
         yield client
-
-
-def fails() -> None:
-    raise KeyError
-
-
-async def breaks_out(client: AsyncClient) -> None:
-    async for _ in client.generate_stream("x"):
-        break
-
-
-async def breaks_out_of_the_texts(client: AsyncClient) -> None:
-    async for _ in client.generate_stream("x").texts():
-        break
-
-
-async def raises_in_the_body(client: AsyncClient) -> object:
-    """The traceback lives on."""
-
-    async def read() -> None:
-        async for _ in client.generate_stream("x"):
-            fails()
-
-    with pytest.raises(KeyError) as caught:
-        await read()
-    return caught
-
-
-async def raises_in_a_with_block(client: AsyncClient) -> object:
-    """The traceback lives on, and with it the stream."""
-
-    async def read() -> None:
-        async with client.generate_stream("x") as stream:
-            await anext(stream)
-            fails()
-
-    with pytest.raises(KeyError) as caught:
-        await read()
-    return caught
-
-
-async def cancels(client: AsyncClient) -> object:
-    stream = client.generate_stream("x")
-    await anext(stream)
-    stream.cancel()
-    stream.cancel()
-    return stream
-
-
-async def closes(client: AsyncClient) -> object:
-    async with aclosing(client.generate_stream("x")) as stream:
-        await anext(stream)
-    return stream
-
-
-async def is_collected_as_garbage(client: AsyncClient) -> None:
-    stream = client.generate_stream("x")
-    await anext(stream)
-    cycle: list[object] = [stream]
-    cycle.append(cycle)
-    del stream, cycle
-    gc.collect()
-
-
-async def is_dropped_on_another_thread(client: AsyncClient) -> None:
-    """Where the garbage collector happens to run."""
-    kept = [client.generate_stream("x")]
-    await anext(kept[0])
-    thread = threading.Thread(target=kept.clear)
-    thread.start()
-    await asyncio.to_thread(thread.join)
-
-
-async def closes_the_client(client: AsyncClient) -> object:
-    stream = client.generate_stream("x")
-    await anext(stream)
-    await client.close()
-    return stream
-
-
-async def loses_patience(client: AsyncClient) -> object:
-    stream = client.generate_stream("x")
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.3):
-            await stream.result()
-    return stream
-
-
-async def loses_patience_with_a_reply(client: AsyncClient) -> None:
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.3):
-            await client.generate("x")
-
-
-async def is_cancelled(client: AsyncClient) -> object:
-    streams = []
-    is_read = asyncio.Event()
-
-    async def read() -> None:
-        streams.append(client.generate_stream("x"))
-        await anext(streams[0])
-        is_read.set()
-        await streams[0].result()
-
-    reading = asyncio.create_task(read())
-    await is_read.wait()
-    reading.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await reading
-    return streams
-
-
-WAYS: list[Leave] = [
-    breaks_out,
-    breaks_out_of_the_texts,
-    raises_in_the_body,
-    raises_in_a_with_block,
-    cancels,
-    closes,
-    is_collected_as_garbage,
-    is_dropped_on_another_thread,
-    closes_the_client,
-    loses_patience,
-    loses_patience_with_a_reply,
-    is_cancelled,
-]
 
 
 @pytest.mark.parametrize("leave", WAYS)

@@ -1,10 +1,9 @@
 """A stream of the blocking client: how it is read, and that leaving it ends the work."""
 
 import asyncio
-import gc
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -20,104 +19,15 @@ from steeple_client import (
 from tests.support.answers import generate_events, played
 from tests.support.client_calls import FINISHED, STARTED, USAGE
 from tests.support.endless import EndlessAnswers
+from tests.support.leaving import WAYS, Leave
 from tests.support.scripted import ScriptedInference
 from tests.support.servers import Serving
-
-Leave = Callable[[Client], object]
 
 
 @pytest.fixture
 def client(served: Serving) -> Iterator[Client]:
     with Client(served.address, retries=NO_RETRIES) as client:
         yield client
-
-
-def fails() -> None:
-    raise KeyError
-
-
-def breaks_out(client: Client) -> None:
-    for _ in client.generate_stream("x"):
-        break
-
-
-def breaks_out_of_the_texts(client: Client) -> None:
-    for _ in client.generate_stream("x").texts():
-        break
-
-
-def raises_in_the_body(client: Client) -> object:
-    """The traceback lives on."""
-
-    def read() -> None:
-        for _ in client.generate_stream("x"):
-            fails()
-
-    with pytest.raises(KeyError) as caught:
-        read()
-    return caught
-
-
-def raises_in_a_with_block(client: Client) -> object:
-    """The traceback lives on, and with it the stream."""
-
-    def read() -> None:
-        with client.generate_stream("x") as stream:
-            next(stream)
-            fails()
-
-    with pytest.raises(KeyError) as caught:
-        read()
-    return caught
-
-
-def cancels(client: Client) -> object:
-    stream = client.generate_stream("x")
-    next(stream)
-    stream.cancel()
-    stream.cancel()
-    return stream
-
-
-def closes(client: Client) -> object:
-    stream = client.generate_stream("x")
-    next(stream)
-    stream.close()
-    return stream
-
-
-def is_collected_as_garbage(client: Client) -> None:
-    stream = client.generate_stream("x")
-    next(stream)
-    cycle: list[object] = [stream]
-    cycle.append(cycle)
-    del stream, cycle
-    gc.collect()
-
-
-def closes_the_client(client: Client) -> object:
-    stream = client.generate_stream("x")
-    next(stream)
-    client.close()
-    return stream
-
-
-def drops_it(client: Client) -> None:
-    stream = client.generate_stream("x")
-    next(stream)
-
-
-WAYS: list[Leave] = [
-    breaks_out,
-    breaks_out_of_the_texts,
-    raises_in_the_body,
-    raises_in_a_with_block,
-    cancels,
-    closes,
-    is_collected_as_garbage,
-    closes_the_client,
-    drops_it,
-]
 
 
 @pytest.mark.parametrize("leave", WAYS)
