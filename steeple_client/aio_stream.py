@@ -22,7 +22,7 @@ class AsyncGenerationStream(AsyncIterator[Event]):
     block, `cancel`, the cancellation of the task that reads, or by dropping the stream.
     """
 
-    def __init__(self, caller: AsyncCaller, call: Call[Event]) -> None:
+    def __init__(self, caller: AsyncCaller, call: Call[Event | None]) -> None:
         self._caller = caller
         self._call = call
         self._left = asyncio.Event()
@@ -64,7 +64,8 @@ class AsyncGenerationStream(AsyncIterator[Event]):
                 continue
             if message is grpc.aio.EOF:
                 break
-            return self._progress.took(message)
+            if (event := self._progress.took(message)) is not None:
+                return event
         raise StopAsyncIteration
 
     async def texts(self) -> AsyncIterator[str]:

@@ -68,7 +68,7 @@ def generate(prompt: Prompt, options: GenerateOptions) -> Call[Generation]:
     )
 
 
-def generate_stream(prompt: Prompt, options: GenerateOptions) -> Call[Event]:
+def generate_stream(prompt: Prompt, options: GenerateOptions) -> Call[Event | None]:
     """Continue a text or token ids; events."""
     return Call(
         method=lambda stubs: stubs.inference.GenerateStream,
@@ -90,7 +90,7 @@ def chat(messages: Conversation, options: ChatOptions) -> Call[Generation]:
     )
 
 
-def chat_stream(messages: Conversation, options: ChatOptions) -> Call[Event]:
+def chat_stream(messages: Conversation, options: ChatOptions) -> Call[Event | None]:
     """Answer a conversation; events."""
     return Call(
         method=lambda stubs: stubs.inference.ChatStream,

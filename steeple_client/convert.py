@@ -19,19 +19,23 @@ from steeple_client.values import (
     Token,
     Usage,
 )
-from steeple_rpc.errors import EngineFault
 from steeple_rpc.message_fields import set_fields
 from steeple_rpc.status import from_proto
 
+_REASONS = {
+    finish_reason_pb2.FINISH_REASON_EOS: FinishReason.EOS,
+    finish_reason_pb2.FINISH_REASON_STOP_STRING: FinishReason.STOP_STRING,
+    finish_reason_pb2.FINISH_REASON_STOP_TOKEN: FinishReason.STOP_TOKEN,
+    finish_reason_pb2.FINISH_REASON_MAX_TOKENS: FinishReason.MAX_TOKENS,
+    finish_reason_pb2.FINISH_REASON_CONTEXT_LENGTH: FinishReason.CONTEXT_LENGTH,
+    finish_reason_pb2.FINISH_REASON_TIME_LIMIT: FinishReason.TIME_LIMIT,
+    finish_reason_pb2.FINISH_REASON_ABORTED: FinishReason.ABORTED,
+}
 Streamed: TypeAlias = generate_pb2.GenerateStreamResponse | chat_pb2.ChatStreamResponse
 
 
-def to_event(response: Streamed) -> Event:
-    """One streamed message.
-
-    Raises:
-        EngineFault: it is of a kind that this client does not know.
-    """
+def to_event(response: Streamed) -> Event | None:
+    """One streamed message; None for a kind that only later clients know."""
     match response.WhichOneof("event"):
         case "started":
             return _started(response.started)
@@ -46,7 +50,7 @@ def to_event(response: Streamed) -> Event:
         case "usage":
             return _usage(response.usage)
         case _:
-            raise EngineFault("the server sent an event that this client does not know")
+            return None
 
 
 def from_generate(response: generate_pb2.GenerateResponse) -> Generation:
@@ -144,11 +148,10 @@ def _started(message: events_pb2.Started) -> Started:
 def _finished(
     message: events_pb2.Finished | generate_pb2.GenerateOutput | chat_pb2.ChatOutput,
 ) -> Finished:
-    name = finish_reason_pb2.FinishReason.Name(message.finish_reason)
     stop = message.matched_stop
     kind = stop.WhichOneof("stop")
     return Finished(
-        reason=FinishReason[name.removeprefix("FINISH_REASON_")],
+        reason=_REASONS.get(message.finish_reason, FinishReason.OTHER),
         stop=None if kind is None else getattr(stop, kind),
     )
 

@@ -16,7 +16,7 @@ class Progress:
         attempts: told when the first event comes.
     """
 
-    def __init__(self, call: Call[Event], attempts: Attempts) -> None:
+    def __init__(self, call: Call[Event | None], attempts: Attempts) -> None:
         self.error: ServiceError | None = None
         """What ended the stream, if a failure did."""
         self._call = call
@@ -32,19 +32,12 @@ class Progress:
         """All text so far."""
         return "".join(self._texts)
 
-    def took(self, message: object) -> Event:
-        """The next message as an event.
-
-        Raises:
-            EngineFault: it is of a kind that this client does not know.
-        """
+    def took(self, message: object) -> Event | None:
+        """The next message as an event; None is to be passed over."""
         self._attempts.begun()
-        try:
-            event = self._call.read(message)
-        except ServiceError as error:
-            self.error = error
-            raise
-        self._add(event)
+        event = self._call.read(message)
+        if event is not None:
+            self._add(event)
         return event
 
     def generation(self, *, was_cancelled: bool) -> Generation:

@@ -21,7 +21,7 @@ class GenerationStream(Iterator[Event]):
     `cancel`, or by dropping the stream. One thread reads; any thread may cancel.
     """
 
-    def __init__(self, caller: SyncCaller, call: Call[Event]) -> None:
+    def __init__(self, caller: SyncCaller, call: Call[Event | None]) -> None:
         self._caller = caller
         self._call = call
         self._left = threading.Event()
@@ -50,7 +50,7 @@ class GenerationStream(Iterator[Event]):
         """
         while not self._left.is_set() and self._progress.error is None:
             try:
-                return self._progress.took(next(self._running))
+                event = self._progress.took(next(self._running))
             except grpc.RpcError as error:
                 self._failed(self._caller.failure(error))
             except StopIteration:
@@ -59,6 +59,9 @@ class GenerationStream(Iterator[Event]):
                 # Interrupted, perhaps in a terminal that keeps the traceback, and so this, alive.
                 self.cancel()
                 raise
+            else:
+                if event is not None:
+                    return event
         raise StopIteration
 
     def texts(self) -> Iterator[str]:

@@ -15,6 +15,8 @@ class FinishReason(Enum):
     CONTEXT_LENGTH = "context_length"
     TIME_LIMIT = "time_limit"
     ABORTED = "aborted"
+    OTHER = "other"
+    """One that the server knows and this client does not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from steeple_client import AsyncClient, Client, TextDelta, user
+from steeple_client import AsyncClient, Client, Finished, FinishReason, TextDelta, user
 from steeple_rpc.errors import DeadlineExpired, EngineFault, InvalidRequest, Overloaded, Unavailable
 from tests.support.answers import generate_events, played, replied
 from tests.support.client_calls import STARTED, Calls, refusal
@@ -71,13 +71,22 @@ async def test_events_before_an_error_arrive(served: Serving, script: ScriptedIn
             await anext(events)
 
 
-async def test_an_event_of_a_later_contract_is_no_usage(
+async def test_what_only_a_later_contract_knows_is_passed_over(
     calls: Calls, script: ScriptedInference
 ) -> None:
-    """Taken for a usage of zero it would end the answer with wrong numbers."""
-    empty = type(generate_events()[0])()
-    script.generate_stream = played([empty])
-    assert isinstance(await refusal(calls.generate_stream("x")), EngineFault)
+    """An event of a new kind is no usage of zero; a new reason to end is one all the same."""
+    started, *others, finished, usage = generate_events("4")
+    finished.finished.finish_reason = 99  # type: ignore[assignment] # of a later contract
+    unknown = type(started)()
+    script.generate_stream = played([started, unknown, *others, finished, unknown, usage])
+    events = await calls.generate_stream("x")
+    assert [type(event).__name__ for event in events] == [
+        "Started",
+        "TextDelta",
+        "Finished",
+        "Usage",
+    ]
+    assert events[2] == Finished(reason=FinishReason.OTHER, stop=0)
 
 
 async def test_a_time_limit_ends_the_call(calls: Calls, script: ScriptedInference) -> None:
