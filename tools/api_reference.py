@@ -117,14 +117,19 @@ class Reference:
         rows = [
             [
                 f"`{method.name}`",
-                self._link(method.input_type),
-                ("stream of " if method.server_streaming else "") + self._link(method.output_type),
+                self._ends(method),
                 self._about(f"{package}.{service.name}.{method.name}"),
                 _http(method),
             ]
             for method in service.method
         ]
-        yield from _table(["RPC", "Takes", "Replies", "What it does", "HTTP"], rows)
+        yield from _table(["RPC", "Takes and replies", "What it does", "HTTP"], rows)
+
+    def _ends(self, method: MethodDescriptorProto) -> str:
+        """What goes in, and what comes back; `stream` where that is more than one message."""
+        takes = ("stream " if method.client_streaming else "") + self._link(method.input_type)
+        replies = ("stream " if method.server_streaming else "") + self._link(method.output_type)
+        return f"{takes} → {replies}"
 
     def _message(
         self, page: Page, package: str, name: str, message: DescriptorProto
