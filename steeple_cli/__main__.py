@@ -1,4 +1,4 @@
-"""`steeple serve | plan | demo | wait | generate | chat | models | top | bench | token`."""
+"""The `steeple` command: one module per subcommand, one line each here."""
 
 import sys
 
@@ -7,6 +7,7 @@ import typer
 from steeple_cli.bench import bench
 from steeple_cli.chat import chat
 from steeple_cli.demo import demo
+from steeple_cli.doctor import doctor
 from steeple_cli.generate import generate
 from steeple_cli.models import models
 from steeple_cli.plan import plan
@@ -25,7 +26,7 @@ app = typer.Typer(
 )
 app.callback()(steeple)
 app.command(cls=ServeCommand, context_settings={"auto_envvar_prefix": PREFIX})(serve)
-for command in (plan, demo, wait, generate, chat, models, top):
+for command in (plan, demo, wait, generate, chat, doctor, models, top):
     app.command()(command)
 app.add_typer(bench, name="bench")
 app.add_typer(token, name="token")

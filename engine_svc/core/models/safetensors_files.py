@@ -65,7 +65,7 @@ def list_weight_files(directory: Path) -> WeightFiles:
         StartupError: there are none, or one is not sound; the message names file and remedy.
     """
     weights = _listed(directory)
-    if pickles := _pickles(directory):
+    if pickles := pickle_files(directory):
         logger().warning("pickle_weights_ignored", files=pickles[:_MAX_NAMED], count=len(pickles))
     return weights
 
@@ -119,7 +119,7 @@ def _plain(name: object) -> str:
 
 
 def _without_safetensors(directory: Path) -> StartupError:
-    if pickles := _pickles(directory):
+    if pickles := pickle_files(directory):
         return StartupError(
             f"{pickles[0]}: pickle weights run code when opened and are never opened: convert the "
             "model to safetensors, for example with transformers' save_pretrained"
@@ -129,5 +129,6 @@ def _without_safetensors(directory: Path) -> StartupError:
     )
 
 
-def _pickles(directory: Path) -> list[str]:
+def pickle_files(directory: Path) -> list[str]:
+    """The names of files that would run code if they were opened, sorted."""
     return sorted(path.name for path in directory.iterdir() if path.suffix in PICKLE_SUFFIXES)

@@ -7,7 +7,19 @@ from steeple_cli.__main__ import app
 
 MAX_LINES = 80
 MAX_COLUMNS = 100
-COMMANDS = ["serve", "plan", "demo", "wait", "generate", "chat", "models", "top", "bench", "token"]
+COMMANDS = [
+    "serve",
+    "plan",
+    "demo",
+    "wait",
+    "generate",
+    "chat",
+    "doctor",
+    "models",
+    "top",
+    "bench",
+    "token",
+]
 
 
 @pytest.fixture
