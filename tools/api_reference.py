@@ -170,8 +170,19 @@ class Reference:
 
     def _head(self, page: Page, package: str, name: str) -> Iterator[str]:
         yield from (f"### {page.heading(package, name)}", "")
-        for paragraph in self._about(f"{package}.{name}").splitlines():
+        about = self._about(f"{package}.{name}") or self._role(f".{package}.{name}")
+        for paragraph in about.splitlines():
             yield from (paragraph, "")
+
+    def _role(self, type_name: str) -> str:
+        """What a message is for that says nothing of itself: the call it belongs to."""
+        for file in self._contract.files:
+            for method in (method for service in file.service for method in service.method):
+                if method.input_type == type_name:
+                    return f"What `{method.name}` takes."
+                if method.output_type == type_name:
+                    return f"What `{method.name}` replies."
+        return ""
 
     def _about(self, full_name: str) -> str:
         return self._contract.comments.get(full_name, "")

@@ -133,6 +133,7 @@ class ContentPart(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     IMAGE_FIELD_NUMBER: _builtins.int
     text: _builtins.str
+    """Never read as special tokens, whatever it says."""
     image: _builtins.bytes
     """An encoded image (PNG, JPEG). Not fetched from anywhere: bytes only."""
     def __init__(
@@ -191,7 +192,9 @@ class ToolCall(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     ARGUMENTS_JSON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
+    """Names the call in the message that answers it."""
     name: _builtins.str
+    """The function's name."""
     arguments_json: _builtins.str
     """A JSON object."""
     def __init__(

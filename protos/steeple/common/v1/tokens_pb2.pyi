@@ -26,7 +26,9 @@ class TokenIds(_message.Message):
 
     IDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """In the text's order."""
+
     def __init__(
         self,
         *,
@@ -97,8 +99,11 @@ class TokenLogprob(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     LOGPROB_FIELD_NUMBER: _builtins.int
     id: _builtins.int
+    """The token's id."""
     text: _builtins.str
+    """See TokenDetail.text."""
     logprob: _builtins.float
+    """Natural log-probability under the raw logits."""
     def __init__(
         self,
         *,

@@ -115,6 +115,7 @@ class Finished(_message.Message):
     FINISH_REASON_FIELD_NUMBER: _builtins.int
     MATCHED_STOP_FIELD_NUMBER: _builtins.int
     output_index: _builtins.int
+    """Which output, from 0."""
     finish_reason: _finish_reason_pb2.FinishReason.ValueType
     @_builtins.property
     def matched_stop(self) -> _finish_reason_pb2.MatchedStop:

@@ -272,6 +272,7 @@ class GenerateOutput(_message.Message):
     COMPLETION_TOKENS_FIELD_NUMBER: _builtins.int
     TOKENS_FIELD_NUMBER: _builtins.int
     text: _builtins.str
+    """What was added to the prompt."""
     finish_reason: _finish_reason_pb2.FinishReason.ValueType
     completion_tokens: _builtins.int
     """Tokens of this output."""

@@ -51,12 +51,15 @@ Global___TokenizeRequest: _TypeAlias = TokenizeRequest  # noqa: Y015
 
 @_typing.final
 class TokenizeInput(_message.Message):
+    """A text or a conversation."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     TEXT_FIELD_NUMBER: _builtins.int
     CHAT_FIELD_NUMBER: _builtins.int
     ADD_SPECIAL_TOKENS_FIELD_NUMBER: _builtins.int
     text: _builtins.str
+    """Encoded like the text of GenerateRequest."""
     add_special_tokens: _builtins.bool
     """For text: add the special tokens that the model expects. Default true."""
     @_builtins.property
@@ -87,6 +90,8 @@ Global___TokenizeInput: _TypeAlias = TokenizeInput  # noqa: Y015
 
 @_typing.final
 class Conversation(_message.Message):
+    """What a chat would be asked with."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     MESSAGES_FIELD_NUMBER: _builtins.int
@@ -144,6 +149,7 @@ class TokenizeResponse(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     RESULTS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
+    """The served name of the model that was asked."""
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___TokenizeResult]:
         """One per input, in input order."""
@@ -208,6 +214,7 @@ class DetokenizeResult(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     text: _builtins.str
+    """What the ids decode to."""
     @_builtins.property
     def error(self) -> _status_pb2.Status: ...
     def __init__(
@@ -233,6 +240,7 @@ class DetokenizeResponse(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     RESULTS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
+    """The served name of the model that was asked."""
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___DetokenizeResult]:
         """One per input, in input order."""
