@@ -3,54 +3,27 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
-from difflib import get_close_matches
 from typing import Any, TypeAlias, TypeVar
 
 from steeple.common.v1 import chat_pb2 as common_chat_pb2
-from steeple.common.v1 import sampling_pb2, tokens_pb2
+from steeple.common.v1 import tokens_pb2
 from steeple.inference.v1 import chat_pb2, generate_pb2, load_service_pb2
 from steeple.inference.v1 import tokenization_service_pb2 as tokenization_pb2
+from steeple_client.option_fields import filled, option_fields
 from steeple_client.options import ChatOptions, GenerateOptions
-from steeple_client.values import LengthPenalty, Message, user
+from steeple_client.values import Message, user
 from steeple_rpc.errors import InvalidRequest
 
 Prompt: TypeAlias = str | Sequence[int]
 """A text, or token ids that are used as they are."""
-Conversation: TypeAlias = str | Sequence[Message]
-"""Turns, oldest first; a text is the one turn of a user."""
+Conversation: TypeAlias = str | Message | Sequence[Message]
+"""Turns, oldest first; or the only one, which as a text is a user's."""
 Generating = TypeVar("Generating", generate_pb2.GenerateRequest, generate_pb2.GenerateStreamRequest)
 Chatting = TypeVar("Chatting", chat_pb2.ChatRequest, chat_pb2.ChatStreamRequest)
 
 _LONGEST_INTERVAL_S = 1e6
 """More than a server takes, and a number of its field."""
-_SAMPLING = (
-    "temperature",
-    "top_k",
-    "top_p",
-    "min_p",
-    "typical_p",
-    "seed",
-    "repetition_penalty",
-    "presence_penalty",
-    "frequency_penalty",
-    "length_penalty",
-    "logit_bias",
-    "bad_words",
-)
-_STOPPING = (
-    "max_tokens",
-    "min_tokens",
-    "stop",
-    "stop_token_ids",
-    "ignore_eos",
-    "include_stop_in_output",
-    "time_limit_ms",
-)
-_OUTPUT = ("skip_special_tokens", "token_details", "logprobs", "logprob_token_ids")
-_REQUEST = ("model", "request_id", "truncate_prompt_tokens", "priority", "cache_salt")
 _CHAT = ("continue_final_message", "template_args")
-_CLIENT = ("timeout_s",)
 _ROLES = {
     "system": common_chat_pb2.ROLE_SYSTEM,
     "user": common_chat_pb2.ROLE_USER,
@@ -68,10 +41,10 @@ def generate_request(
         InvalidRequest: a value cannot be sent.
         TypeError: there is no such option.
     """
-    with _told_if_unsendable():
-        if isinstance(prompt, str):
-            return kind(text=prompt, **_fields(options))
-        return kind(token_ids=tokens_pb2.TokenIds(ids=prompt), **_fields(options))
+    fields = option_fields(options)
+    if isinstance(prompt, str):
+        return filled(kind, {"text": prompt, **fields})
+    return filled(kind, {"token_ids": _token_ids(prompt), **fields})
 
 
 def chat_request(kind: type[Chatting], messages: Conversation, options: ChatOptions) -> Chatting:
@@ -82,7 +55,9 @@ def chat_request(kind: type[Chatting], messages: Conversation, options: ChatOpti
         TypeError: there is no such option, or a message is none.
     """
     with _told_if_unsendable():
-        return kind(messages=_turns(messages), **_chat_fields(options), **_fields(options, *_CHAT))
+        turns = _turns(messages)
+    fields = option_fields(options, *_CHAT)
+    return filled(kind, {"messages": turns, **_chat_fields(options), **fields})
 
 
 def tokenize_request(
@@ -114,7 +89,7 @@ def detokenize_request(
     with _told_if_unsendable():
         return tokenization_pb2.DetokenizeRequest(
             model=model or None,
-            inputs=[tokens_pb2.TokenIds(ids=token_ids)],
+            inputs=[_token_ids(token_ids)],
             skip_special_tokens=skip_special_tokens,
         )
 
@@ -130,8 +105,22 @@ def watch_load_request(interval_s: float) -> load_service_pb2.WatchLoadRequest:
         return load_service_pb2.WatchLoadRequest(interval_ms=milliseconds)
 
 
+def _token_ids(ids: Sequence[int]) -> tokens_pb2.TokenIds:
+    try:
+        return filled(tokens_pb2.TokenIds, {"ids": ids}, "token_ids.")
+    except TypeError:
+        raise TypeError("a prompt is a text, or token ids") from None
+
+
 def _turns(messages: Conversation) -> list[common_chat_pb2.ChatMessage]:
-    turns = [user(messages)] if isinstance(messages, str) else messages
+    turns: Sequence[Message]
+    match messages:
+        case str():
+            turns = [user(messages)]
+        case Message():
+            turns = [messages]
+        case _:
+            turns = messages
     return [_turn(place, message) for place, message in enumerate(turns)]
 
 
@@ -161,7 +150,6 @@ def _told_if_unsendable() -> Iterator[None]:
         ) from None
 
 
-# The messages' constructors take fields by name; their stubs cannot say so for a mapping.
 def _chat_fields(options: ChatOptions) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     if "continue_final_message" in options:
@@ -170,37 +158,3 @@ def _chat_fields(options: ChatOptions) -> dict[str, Any]:
         arguments = options["template_args"]
         fields["template_args"] = {name: json.dumps(value) for name, value in arguments.items()}
     return fields
-
-
-def _fields(options: GenerateOptions, *others: str) -> dict[str, Any]:
-    _check_known(set(options), {*_SAMPLING, *_STOPPING, *_OUTPUT, *_REQUEST, *_CLIENT, *others})
-    given: dict[str, Any] = {name: _sendable(value) for name, value in options.items()}
-    for name in ("stop", "bad_words"):
-        if isinstance(given.get(name), str):
-            raise TypeError(
-                f"{name} is a list of texts; a single text would be taken letter by letter"
-            )
-
-    def chosen(names: Sequence[str]) -> dict[str, Any]:
-        return {name: given[name] for name in names if name in given}
-
-    return {
-        **chosen(_REQUEST),
-        "sampling": sampling_pb2.SamplingParams(**chosen(_SAMPLING)),
-        "stopping": sampling_pb2.StoppingParams(**chosen(_STOPPING)),
-        "output": sampling_pb2.OutputParams(**chosen(_OUTPUT)),
-    }
-
-
-def _sendable(value: object) -> object:
-    """What a message's constructor takes."""
-    return asdict(value) if isinstance(value, LengthPenalty) else value
-
-
-def _check_known(given: set[str], known: set[str]) -> None:
-    told = []
-    for name in sorted(given - known):
-        close = get_close_matches(name, known, n=1)
-        told.append(f"{name} (did you mean {close[0]}?)" if close else name)
-    if told:
-        raise TypeError(f"unknown options: {', '.join(told)}")

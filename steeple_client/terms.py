@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from steeple_client.calls import Call
 from steeple_client.credentials import Credentials
 from steeple_client.retries import Attempts, Retries
+from steeple_rpc.address import host_of
+from steeple_rpc.errors import InvalidRequest
 from steeple_rpc.tls.channel_tls import ChannelTls
 
 DEFAULT_TARGET = "127.0.0.1:50051"
@@ -13,6 +15,24 @@ READY_PAUSE_S = 0.1
 """Before a gateway that is away is asked again."""
 LB_POLICY = "round_robin"
 """Calls go to all addresses behind a name in turn, not to the first that answers."""
+
+
+_SCHEMES = frozenset({"dns", "ipv4", "ipv6", "passthrough", "unix", "unix-abstract", "xds"})
+
+
+def check_target(target: str) -> None:
+    """Refuse what the library would look up as a strange host, or on a port of its own choice.
+
+    Raises:
+        InvalidRequest: it is no HOST:PORT, and of no scheme of the library's.
+    """
+    if target.partition(":")[0] in _SCHEMES:
+        return
+    if "/" in target:
+        raise InvalidRequest(
+            f"target {target!r} must be HOST:PORT, without a scheme or a path", reason="BAD_TARGET"
+        )
+    host_of(target)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +44,9 @@ class Terms:
     credentials: Credentials = field(repr=False)
     retries: Retries
     timeout_s: float | None
+
+    def __post_init__(self) -> None:
+        check_target(self.target)
 
     def attempts(self, call: Call[object], now_s: float) -> Attempts:
         """The attempts of a call that begins now."""

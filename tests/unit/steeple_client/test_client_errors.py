@@ -6,9 +6,20 @@ from typing import Any
 
 import pytest
 
-from steeple_client import AsyncClient, Client, Finished, FinishReason, TextDelta, user
+from steeple.common.v1 import finish_reason_pb2
+from steeple_client import (
+    AsyncClient,
+    Client,
+    Finished,
+    FinishReason,
+    Message,
+    Started,
+    TextDelta,
+    Usage,
+    user,
+)
 from steeple_rpc.errors import DeadlineExpired, EngineFault, InvalidRequest, Overloaded, Unavailable
-from tests.support.answers import generate_events, played, replied
+from tests.support.answers import chat_reply, generate_events, played, replied
 from tests.support.client_calls import STARTED, Calls, refusal
 from tests.support.scripted import ScriptedInference
 from tests.support.servers import Serving
@@ -31,14 +42,69 @@ async def test_an_unknown_option_is_refused_before_it_is_sent(
     assert script.requests == []
 
 
-@pytest.mark.parametrize("options", [{"max_tokens": -1}, {"max_tokens": 1 << 40}, {"seed": -1}])
-async def test_a_number_that_cannot_travel_is_an_invalid_request(
-    calls: Calls, script: ScriptedInference, options: dict[str, int]
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"max_tokens": -1}, "stopping.max_tokens"),
+        ({"max_tokens": 1 << 40, "seed": 1}, "stopping.max_tokens"),
+        ({"seed": -1}, "sampling.seed"),
+        ({"priority": 1 << 40}, "priority"),
+        ({"model": "\ud800"}, "model"),
+    ],
+)
+async def test_a_value_that_cannot_travel_is_an_invalid_request(
+    calls: Calls, script: ScriptedInference, options: dict[str, Any], field: str
 ) -> None:
-    """As the server would have said, could it have been asked."""
+    """As the server would have said, could it have been asked: it names the field."""
     error = await refusal(calls.generate("x", **options))
     assert isinstance(error, InvalidRequest)
+    assert error.field == field
+    assert field in error.message
     assert script.requests == []
+
+
+@pytest.mark.parametrize(
+    ("prompt", "options", "told"),
+    [
+        ("x", {"max_tokens": "4"}, "max_tokens: "),
+        ("x", {"temperature": "hot"}, "temperature: "),
+        ("x", {"max_new_tokens": 4}, "did you mean max_tokens"),
+        (["two", "prompts"], {}, "a prompt is a text, or token ids"),
+    ],
+)
+async def test_a_value_of_another_type_is_told_by_its_name(
+    calls: Calls, prompt: Any, options: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(TypeError, match=told):
+        await calls.generate(prompt, **options)
+
+
+async def test_what_is_no_message_is_told_how_to_make_one(calls: Calls) -> None:
+    """As people write who come from other clients."""
+    messages: Any = [{"role": "user", "content": "hi"}]
+    with pytest.raises(TypeError, match=r"user\(\), assistant\(\) and system\(\)"):
+        await calls.chat(messages)
+    error = await refusal(calls.chat([user("x"), Message("usr", "x")]))
+    assert (error.reason, error.field) == ("BAD_ROLE", "messages[1].role")
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+@pytest.mark.parametrize("target", ["http://127.0.0.1:50051", "gateway", "gateway:70000", ""])
+def test_what_is_no_target_is_refused_before_anything_is_looked_up(
+    kind: type[Client] | type[AsyncClient], target: str
+) -> None:
+    with pytest.raises(InvalidRequest, match="HOST:PORT"):
+        kind(target)
+
+
+async def test_a_conversation_may_be_one_message_or_its_text(
+    calls: Calls, script: ScriptedInference
+) -> None:
+    script.chat = replied(chat_reply("4"))
+    for conversation in ("2+2?", user("2+2?"), [user("2+2?")]):
+        await calls.chat(conversation)  # type: ignore[arg-type] # what the others forward, too
+    first, *others = script.requests
+    assert others == [first, first]
 
 
 async def test_a_text_that_is_no_unicode_is_an_invalid_request(calls: Calls) -> None:
@@ -80,13 +146,21 @@ async def test_what_only_a_later_contract_knows_is_passed_over(
     unknown = type(started)()
     script.generate_stream = played([started, unknown, *others, finished, unknown, usage])
     events = await calls.generate_stream("x")
-    assert [type(event).__name__ for event in events] == [
-        "Started",
-        "TextDelta",
-        "Finished",
-        "Usage",
-    ]
+    assert [type(event) for event in events] == [Started, TextDelta, Finished, Usage]
     assert events[2] == Finished(reason=FinishReason.OTHER, stop=0)
+
+
+@pytest.mark.parametrize("reason", finish_reason_pb2.FinishReason.values()[1:])
+async def test_every_reason_to_end_of_this_contract_is_known_by_its_name(
+    calls: Calls, script: ScriptedInference, reason: "finish_reason_pb2.FinishReason.ValueType"
+) -> None:
+    events = generate_events("4")
+    events[2].finished.finish_reason = reason
+    script.generate_stream = played(events)
+    *_, finished, _ = await calls.generate_stream("x")
+    assert isinstance(finished, Finished)
+    named = finish_reason_pb2.FinishReason.Name(reason).removeprefix("FINISH_REASON_")
+    assert finished.reason.name == named
 
 
 async def test_a_time_limit_ends_the_call(calls: Calls, script: ScriptedInference) -> None:
