@@ -10,9 +10,9 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, assert_never
 
-from engine_svc.core.kv_cache.slots import slots_for
 from engine_svc.core.models.description import ModelDescription, model_fingerprint
 from engine_svc.core.outputs import (
     NO_SLOT,
@@ -97,7 +97,8 @@ class FakeRunner:
             self._copy(source, target)
         if not step.sequences:
             return RunnerOutput(token_ids={})
-        self._sleep(self._options.step_s)
+        if self._options.step_s:  # to sleep for nothing takes its time, too
+            self._sleep(self._options.step_s)
         self._num_steps += 1
         if self._is_to_fail(self._num_steps):
             self._fail()
@@ -153,16 +154,10 @@ class FakeRunner:
 
     def _read(self, sequence: ScheduledSequence) -> list[TokenId]:
         """Every token of the sequence, through its block table."""
-        history = [
-            self._slots[slot]
-            for slot in slots_for(
-                sequence.block_table,
-                0,
-                sequence.next_position,
-                self._block_size,
-                block_offset=sequence.block_offset,
-            )
-        ]
+        size, first = self._block_size, sequence.block_offset
+        # Block by block: a history is long, and read in every step.
+        blocks = (self._slots[block * size : (block + 1) * size] for block in sequence.block_table)
+        history = list(chain.from_iterable(blocks))[first : first + sequence.next_position]
         if _EMPTY in history:
             raise CacheCorruptError(
                 f"{sequence.request_id}: position {history.index(_EMPTY)} was never written"
