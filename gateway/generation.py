@@ -94,7 +94,7 @@ class Generation:
             # Not before: a session without tokens expires, and requests queue for long.
             if self._session is None:
                 self._session = detokenizer.open(self._session_options(), outbox)
-            is_wanted = outbox.put(update, _SIGNAL_BYTES * _num_told(update))
+            is_wanted = self._tell(update, outbox)
             if is_wanted:
                 self._push(self._session, update)
                 has_ended = update.finish_reason is not None
@@ -108,6 +108,14 @@ class Generation:
             # After a regular end the session's last update closes the outbox.
             if not has_ended:
                 outbox.close(EngineFault("the output has no end"))
+
+    def _tell(self, update: EngineUpdate, outbox: GuardedOutbox[Signal]) -> bool:
+        """Pass an update on; False if nothing more is wanted."""
+        size_bytes = _SIGNAL_BYTES * _num_told(update)
+        if update.is_first or update.finish_reason is not None:
+            return outbox.put(update, size_bytes)
+        # Ids without their text tell the caller nothing: to wake his task would be in vain.
+        return outbox.put_silently(update, size_bytes)
 
     def _push(self, session: Session, update: EngineUpdate) -> None:
         is_last = update.finish_reason is not None

@@ -52,11 +52,11 @@ class GuardedOutbox(Generic[Item]):
 
     def put(self, item: Item, size_bytes: int) -> bool:
         """Add an item; False if there is no reader for it any more."""
-        was_closed = self._outbox.is_closed
-        is_taken = self._outbox.put(item, size_bytes)
-        if not is_taken and not was_closed and self._outbox.error is not None:
-            self._insist(self._outbox.error)
-        return is_taken
+        return self._put(self._outbox.put, item, size_bytes)
+
+    def put_silently(self, item: Item, size_bytes: int) -> bool:
+        """Add an item that means nothing to the reader before the next one comes, as `put`."""
+        return self._put(self._outbox.put_silently, item, size_bytes)
 
     def close(self, error: ServiceError | None = None) -> None:
         """No more items; the reader gets what waits, then the error if there is one."""
@@ -80,6 +80,13 @@ class GuardedOutbox(Generic[Item]):
         self._outbox.close()
         for timer in self._timers:
             timer.cancel()
+
+    def _put(self, put: Callable[[Item, int], bool], item: Item, size_bytes: int) -> bool:
+        was_closed = self._outbox.is_closed
+        is_taken = put(item, size_bytes)
+        if not is_taken and not was_closed and self._outbox.error is not None:
+            self._insist(self._outbox.error)
+        return is_taken
 
     def _expire(self) -> None:
         expired = DeadlineExpired("the request took too long")

@@ -37,7 +37,7 @@ class Outbox(Generic[Item]):
         self._max_wait_s = max_wait_s
         self._items: list[Item] = []
         self._bytes = 0
-        self._oldest = 0.0
+        self._oldest: float | None = None
         self._closed = False
         self._error: ServiceError | None = None
         self._wake = asyncio.Event()
@@ -54,26 +54,21 @@ class Outbox(Generic[Item]):
 
     def put(self, item: Item, size_bytes: int) -> bool:
         """Add an item; False if the reader is too slow, and then the outbox is closed."""
-        if self._closed:
-            return False
-        now = self._clock()
-        if not self._items:
-            self._oldest = now
-        self._items.append(item)
-        self._bytes += size_bytes
-        if self._bytes > self._max_bytes or now - self._oldest > self._max_wait_s:
-            self._items.clear()
-            self.close(
-                Overloaded(
-                    f"the client reads too slowly: {self._bytes} bytes waited"
-                    f" {now - self._oldest:.1f} s; limits are {self._max_bytes} bytes and"
-                    f" {self._max_wait_s:g} s",
-                    reason="CLIENT_TOO_SLOW",
-                )
-            )
-            return False
-        self._wake.set()
-        return True
+        if self._oldest is None:
+            self._oldest = self._clock()
+        is_taken = self._add(item, size_bytes)
+        if is_taken:
+            self._wake.set()
+        return is_taken
+
+    def put_silently(self, item: Item, size_bytes: int) -> bool:
+        """As `put`, but the reader gets it with what comes next, with the end, or once it is much.
+
+        Until then it waits by our own will, which is no slowness of the reader's.
+        """
+        if self._bytes + size_bytes > self._max_bytes // 2:
+            return self.put(item, size_bytes)
+        return self._add(item, size_bytes)
 
     def close(self, error: ServiceError | None = None) -> None:
         """No more items; the reader gets what waits, then the error if there is one."""
@@ -93,6 +88,25 @@ class Outbox(Generic[Item]):
             self._wake.clear()
             if self._items:
                 batch, self._items, self._bytes = self._items, [], 0
+                self._oldest = None
                 yield batch
         if self._error is not None:
             raise self._error
+
+    def _add(self, item: Item, size_bytes: int) -> bool:
+        if self._closed:
+            return False
+        self._items.append(item)
+        self._bytes += size_bytes
+        waited_s = 0.0 if self._oldest is None else self._clock() - self._oldest
+        if self._bytes > self._max_bytes or waited_s > self._max_wait_s:
+            self._items.clear()
+            self.close(
+                Overloaded(
+                    f"the client reads too slowly: {self._bytes} bytes waited {waited_s:.1f} s;"
+                    f" limits are {self._max_bytes} bytes and {self._max_wait_s:g} s",
+                    reason="CLIENT_TOO_SLOW",
+                )
+            )
+            return False
+        return True

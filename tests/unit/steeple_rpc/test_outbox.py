@@ -50,6 +50,54 @@ async def test_an_idle_stream_gets_every_item_at_once(outbox: Outbox[str]) -> No
         assert await reading == [item]
 
 
+async def test_a_silent_item_leaves_with_the_next_one(outbox: Outbox[str]) -> None:
+    batches = outbox.batches()
+    reading = asyncio.ensure_future(anext(batches))
+    assert outbox.put_silently("a", 1)
+    await asyncio.wait({reading}, timeout=0)
+    assert not reading.done()
+    assert outbox.put("b", 1)
+    assert await reading == ["a", "b"]
+
+
+async def test_a_silent_item_leaves_with_the_end(outbox: Outbox[str]) -> None:
+    outbox.put_silently("a", 1)
+    outbox.close()
+    assert await rest(outbox) == [["a"]]
+    assert not outbox.put_silently("b", 1)
+
+
+async def test_a_silent_item_may_wait_for_long(outbox: Outbox[str], clock: Clock) -> None:
+    """What nobody was woken for does not tell that the reader is slow."""
+    outbox.put_silently("a", 1)
+    clock.now += 1000
+    assert outbox.put_silently("b", 1)
+    assert outbox.put("c", 1)
+    outbox.close()
+    assert await rest(outbox) == [["a", "b", "c"]]
+
+
+async def test_silent_items_that_are_much_wake_the_reader(outbox: Outbox[str]) -> None:
+    batches = outbox.batches()
+    for _ in range(3):  # 12 bytes, and the outbox holds 10
+        reading = asyncio.ensure_future(anext(batches))
+        await asyncio.wait({reading}, timeout=0)
+        assert outbox.put_silently("a", 3)
+        assert outbox.put_silently("b", 3)
+        assert await reading == ["a", "b"]
+
+
+@pytest.mark.parametrize(("after_s", "size_bytes"), [(31, 1), (0, 10)])
+async def test_a_silent_item_finds_out_that_the_reader_is_too_slow(
+    outbox: Outbox[str], clock: Clock, after_s: float, size_bytes: int
+) -> None:
+    outbox.put("a", 1)
+    clock.now += after_s
+    assert not outbox.put_silently("b", size_bytes)
+    with pytest.raises(Overloaded):
+        await rest(outbox)
+
+
 async def test_what_comes_while_a_batch_is_on_its_way_is_the_next_batch(
     outbox: Outbox[str],
 ) -> None:
