@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from gateway.request_watch import RequestWatch
 from gateway.values import Usage
 from steeple_rpc.metrics import DURATION_BUCKETS, TOKEN_BUCKETS, BoundedLabel
+from steeple_rpc.tally import Tally
 
 _NS = 1e-9
 _MODEL = ("model",)
@@ -61,10 +62,10 @@ class GatewayMetrics(RequestWatch):
             buckets=DURATION_BUCKETS,
             registry=registry,
         )
-        self._between = Histogram(
+        self._between = Tally(
             "steeple_gateway_inter_token_latency_seconds",
             "Between two deltas, per token of the later one; one observation per token.",
-            _MODEL,
+            *_MODEL,
             buckets=TOKEN_BUCKETS,
             registry=registry,
         )
@@ -104,9 +105,7 @@ class GatewayMetrics(RequestWatch):
         if is_first:
             self._first_token.labels(model).observe(gap_s)
             return
-        between = self._between.labels(model)
-        for _ in range(count):
-            between.observe(gap_s / count)
+        self._between.observe(model, gap_s / count, count)
 
     def used(self, model: str, usage: Usage) -> None:
         """See RequestWatch."""
