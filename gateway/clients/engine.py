@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 
 import grpc
 
@@ -121,22 +122,37 @@ def _report(load: info_pb2.GetLoadResponse) -> EngineReport:
 
 
 def _update(response: generate_pb2.GenerateResponse) -> EngineUpdate:
-    started = response.started if response.HasField("started") else None
-    finished = response.finished if response.HasField("finished") else None
-    has_stop = finished is not None and finished.HasField("stop_token_id")
-    return EngineUpdate(
-        is_first=started is not None,
-        sampling=set_fields(started.sampling) if started else None,
-        stopping=set_fields(started.stopping) if started else None,
-        num_cached_prompt_tokens=started.cached_prompt_tokens if started else 0,
-        queue_ns=started.queue_ns if started else 0,
-        first_position=response.delta.first_position,
-        token_ids=tuple(response.delta.token_ids),
-        logprobs=tuple(map(_logprobs, response.delta.logprobs)),
-        finish_reason=_reason(finished.finish_reason) if finished else None,
-        stop_token_id=response.finished.stop_token_id if has_stop else None,
-        prefill_ns=response.finished.prefill_ns,
-        decode_ns=response.finished.decode_ns,
+    delta = response.delta
+    update = EngineUpdate(
+        first_position=delta.first_position,
+        token_ids=tuple(delta.token_ids),
+        logprobs=tuple(map(_logprobs, delta.logprobs)),
+    )
+    if response.HasField("started"):
+        update = _with_start(update, response.started)
+    if response.HasField("finished"):
+        update = _with_end(update, response.finished)
+    return update
+
+
+def _with_start(update: EngineUpdate, started: generate_pb2.Started) -> EngineUpdate:
+    return replace(
+        update,
+        is_first=True,
+        sampling=set_fields(started.sampling),
+        stopping=set_fields(started.stopping),
+        num_cached_prompt_tokens=started.cached_prompt_tokens,
+        queue_ns=started.queue_ns,
+    )
+
+
+def _with_end(update: EngineUpdate, finished: generate_pb2.Finished) -> EngineUpdate:
+    return replace(
+        update,
+        finish_reason=_reason(finished.finish_reason),
+        stop_token_id=finished.stop_token_id if finished.HasField("stop_token_id") else None,
+        prefill_ns=finished.prefill_ns,
+        decode_ns=finished.decode_ns,
     )
 
 
