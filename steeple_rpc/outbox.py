@@ -85,6 +85,9 @@ class Outbox(Generic[Item]):
         """
         while self._items or not self._closed:
             await self._wake.wait()
+            # One turn of the loop: nothing where it is idle, and where it is busy long enough for
+            # the next step's tokens to come, too.
+            await asyncio.sleep(0)
             self._wake.clear()
             if self._items:
                 batch, self._items, self._bytes = self._items, [], 0

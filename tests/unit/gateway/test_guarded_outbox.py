@@ -22,10 +22,12 @@ def outbox(
     return GuardedOutbox(clock, patience)
 
 
-async def stuck(box: GuardedOutbox[str]) -> None:
-    """Take one batch and never ask for another one."""
+async def stuck(box: GuardedOutbox[str], *later: tuple[str, int]) -> None:
+    """Take one batch and never ask for another one, whatever is put later."""
     async with asyncio.timeout(PATIENCE_S), aclosing(box.batches()) as batches:
         await anext(batches)
+        for item, size_bytes in later:
+            box.put(item, size_bytes)
         await asyncio.Event().wait()
 
 
@@ -43,8 +45,7 @@ async def test_a_reader_that_is_stuck_when_too_much_waits_is_cancelled() -> None
     async def read() -> None:
         box = outbox(grace_s=SHORT_S)
         box.put("a", 1)
-        asyncio.get_running_loop().call_soon(box.put, "b", MAX_BYTES + 1)
-        await stuck(box)
+        await stuck(box, ("b", MAX_BYTES + 1))
 
     with pytest.raises(asyncio.CancelledError):
         await asyncio.create_task(read())

@@ -98,6 +98,16 @@ async def test_a_silent_item_finds_out_that_the_reader_is_too_slow(
         await rest(outbox)
 
 
+async def test_what_comes_within_a_turn_of_the_loop_leaves_together(outbox: Outbox[str]) -> None:
+    batches = outbox.batches()
+    reading = asyncio.ensure_future(anext(batches))
+    await asyncio.sleep(0)
+    outbox.put("a", 1)
+    await asyncio.sleep(0)
+    outbox.put("b", 1)
+    assert await reading == ["a", "b"]
+
+
 async def test_what_comes_while_a_batch_is_on_its_way_is_the_next_batch(
     outbox: Outbox[str],
 ) -> None:
