@@ -20,6 +20,7 @@ _BY_REASON: Mapping[str, str] = {
     " gateway looks for it (--engine)",
     "UPSTREAM_MISMATCH": "start tokenizer service and engine service on the same model directory",
     "TOKEN_MISSING": "pass --token-file or STEEPLE_TOKEN",
+    "TOKEN_EXPIRED": "ask whoever runs it for a new token (steeple token new)",
     "TOKEN_INVALID": "pass a token whose hash is in the gateway's --token-hashes",
     "DRAINING": "it ends: start it again, or ask another gateway",
 }

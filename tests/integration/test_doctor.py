@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from steeple_cli.__main__ import app
 from steeple_client import Client
 from tests.support.deployment import Deployment
+from tests.support.guarded import ALICE, GuardedGateway
 from tests.support.waiting import eventually
 
 
@@ -55,3 +56,21 @@ def test_an_engine_that_is_away_is_told_with_what_follows(demo_dir: Path) -> Non
     assert failing.keys() == {"engine 0", "model"}
     assert "ENGINE_NOT_READY" in failing["model"]["told"]
     assert all("--engine" in one["remedy"] for one in failing.values())
+
+
+def test_a_guarded_gateway_says_what_it_wants(fake: Deployment, tmp_path: Path) -> None:
+    """First TLS, then a token; with both it is looked at, and watched, like any other."""
+    upstreams = [f"--tokenizer={fake.tokenizer.address}", f"--engine={fake.engine.address}"]
+    with GuardedGateway(upstreams, tmp_path) as guarded:
+        address = ("--target", guarded.service.address)
+        tls = ("--tls-ca", str(guarded.authority.ca))
+        token = ("--token", guarded.tokens[ALICE])
+        (plain,) = findings(*address, exit_code=1)
+        (nameless,) = findings(*address, *tls, exit_code=1)
+        found = findings(*address, *tls, *token)
+        top = CliRunner().invoke(app, ["top", "--once", *address, *tls, *token])
+    assert "--tls" in plain["remedy"]
+    assert "TOKEN_MISSING" in nameless["told"]
+    assert "--token-file" in nameless["remedy"]
+    assert {one["level"] for one in found} == {"ok"}
+    assert (top.exit_code, "demo" in top.stdout) == (0, True)
