@@ -4,6 +4,13 @@
 
 ARG BASE_IMAGE=python:3.12-slim-bookworm
 
+# Read apart: of all that pyproject.toml tells, only this makes packages be installed again.
+FROM ${BASE_IMAGE} AS requirements
+WORKDIR /build
+COPY pyproject.toml tools/requirements_of.py ./
+RUN for extra in gateway tokenizer engine; do \
+    python3 requirements_of.py "${extra}" < pyproject.toml > "${extra}.txt" || exit 1; done
+
 FROM ${BASE_IMAGE} AS builder
 ARG PIP_INDEX_URL=
 ARG PIP_EXTRA_INDEX_URL=
@@ -22,10 +29,10 @@ ENV PIP_INDEX_URL=${PIP_INDEX_URL} \
     PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
 COPY deploy/wheelhouse/ /wheelhouse/
-COPY constraints.txt pyproject.toml tools/requirements_of.py ./
+COPY constraints.txt ./
 
 FROM builder AS wheel
-COPY LICENSE README.md ./
+COPY LICENSE README.md pyproject.toml ./
 COPY protos/ protos/
 COPY engine_svc/ engine_svc/
 COPY gateway/ gateway/
@@ -37,16 +44,16 @@ COPY tokenizer_svc/ tokenizer_svc/
 RUN python3 -m pip wheel --no-deps --wheel-dir /wheel .
 
 FROM builder AS gateway-packages
+COPY --from=requirements /build/gateway.txt ./
 RUN python3 -m venv --without-pip /opt/steeple \
-    && python3 requirements_of.py gateway < pyproject.toml > requirements.txt \
-    && python3 -m pip --python /opt/steeple/bin/python install --requirement requirements.txt
+    && python3 -m pip --python /opt/steeple/bin/python install --requirement gateway.txt
 COPY --from=wheel /wheel/ /wheel/
 RUN python3 -m pip --python /opt/steeple/bin/python install --no-deps --no-index /wheel/*.whl
 
 FROM builder AS tokenizer-packages
+COPY --from=requirements /build/tokenizer.txt ./
 RUN python3 -m venv --without-pip /opt/steeple \
-    && python3 requirements_of.py tokenizer < pyproject.toml > requirements.txt \
-    && python3 -m pip --python /opt/steeple/bin/python install --requirement requirements.txt
+    && python3 -m pip --python /opt/steeple/bin/python install --requirement tokenizer.txt
 COPY --from=wheel /wheel/ /wheel/
 RUN python3 -m pip --python /opt/steeple/bin/python install --no-deps --no-index /wheel/*.whl
 
@@ -72,14 +79,14 @@ EXPOSE 50052
 ENTRYPOINT ["python", "-m", "tokenizer_svc"]
 
 FROM builder AS engine-packages
+COPY --from=requirements /build/engine.txt ./
 # An index of CPU builds of torch; empty = the other indexes alone.
 ARG TORCH_INDEX_URL=
 # "yes": the base image's own torch computes, as the images of Spyre cards need it.
 ARG SYSTEM_TORCH=
 RUN if [ -n "${SYSTEM_TORCH}" ]; then sed -i '/^torch==/d' constraints.txt; fi \
     && python3 -m venv --without-pip ${SYSTEM_TORCH:+--system-site-packages} /opt/steeple \
-    && python3 requirements_of.py engine < pyproject.toml > requirements.txt \
-    && python3 -m pip --python /opt/steeple/bin/python install --requirement requirements.txt \
+    && python3 -m pip --python /opt/steeple/bin/python install --requirement engine.txt \
         ${TORCH_INDEX_URL:+--extra-index-url "${TORCH_INDEX_URL}"}
 COPY --from=wheel /wheel/ /wheel/
 RUN python3 -m pip --python /opt/steeple/bin/python install --no-deps --no-index /wheel/*.whl

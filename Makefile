@@ -85,6 +85,9 @@ docs: $(VENV)/.installed-docs ## Build the documents as a site into site/.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 	@echo "site/index.html"
 
+compose-test: $(VENV)/.installed-dev ## Build the images, run the compose file, kill its engine (root, Debian).
+	STEEPLE_COMPOSE=1 $(BIN)/pytest -rP tests/compose
+
 faults: $(VENV)/.installed-dev ## Inject every fault in full; `make test` does it with reduced counts.
 	STEEPLE_FAULTS=full $(BIN)/pytest tests/faults
 

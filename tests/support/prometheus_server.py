@@ -70,20 +70,12 @@ class PrometheusServer:
         self._end()
 
     def values(self, query: str) -> list[float]:
-        """One number for each series that answers now; series that are no number are left out."""
-        asked = urllib.parse.urlencode({"query": query})
-        told = json.loads(self._get(f"/api/v1/query?{asked}"))
-        assert told["status"] == "success", told
-        values = [float(series["value"][1]) for series in told["data"]["result"]]
-        return [value for value in values if not math.isnan(value)]
-
-    def _get(self, path: str) -> bytes:
-        with urllib.request.urlopen(f"http://{self._address}{path}", timeout=10) as answer:
-            return bytes(answer.read())
+        """See `values_at`."""
+        return values_at(self._address, query)
 
     def _is_ready(self) -> bool:
         try:
-            self._get("/-/ready")
+            _get(self._address, "/-/ready")
         except (URLError, ConnectionError):
             return False
         return True
@@ -91,3 +83,22 @@ class PrometheusServer:
     def _end(self) -> None:
         self._process.terminate()
         self._process.wait(30)
+
+
+def values_at(address: str, query: str) -> list[float]:
+    """One number for each series that answers now; what is no number is left out.
+
+    Args:
+        address: of a Prometheus, HOST:PORT.
+        query: in PromQL.
+    """
+    asked = urllib.parse.urlencode({"query": query})
+    told = json.loads(_get(address, f"/api/v1/query?{asked}"))
+    assert told["status"] == "success", told
+    values = [float(series["value"][1]) for series in told["data"]["result"]]
+    return [value for value in values if not math.isnan(value)]
+
+
+def _get(address: str, path: str) -> bytes:
+    with urllib.request.urlopen(f"http://{address}{path}", timeout=10) as answer:
+        return bytes(answer.read())

@@ -17,6 +17,7 @@ from steeple_rpc.settings import ServiceSettings, load_settings
 from tests.support.compose_file import (
     COMPOSE,
     OUR_MODULES,
+    SPYRE,
     compose_tree,
     seconds,
     services,
@@ -139,9 +140,26 @@ def test_the_model_is_mounted_read_only_where_it_is_looked_for() -> None:
 
 
 def test_the_page_names_the_variables_and_their_defaults() -> None:
-    page = (ROOT / "docs" / "deployment.md").read_text()
+    page = (ROOT / "docs" / "deployment.md").read_text().partition("## Spyre cards")[0]
     told = dict(re.findall(r"^\| `([A-Z_]+)` \| (?:`([^`]*)`|\u2013) \|", page, re.MULTILINE))
     assert told == variables_of(COMPOSE)
+
+
+def test_the_override_for_spyre_is_one_of_the_engine_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its variables are told, and the engine takes what it is given."""
+    override = services(SPYRE)
+    assert override.keys() == {"engine"}
+    page = (ROOT / "docs" / "deployment.md").read_text().partition("## Spyre cards")[2]
+    told = dict(re.findall(r"^\| `([A-Z_]+)` \| (?:`([^`]*)`)? ?\|", page, re.MULTILINE))
+    assert told == variables_of(SPYRE)
+    given = override["engine"]["environment"]
+    for key, value in {**services()["engine"]["environment"], **given}.items():
+        monkeypatch.setenv(key, value)
+    settings = load_settings(EngineSettings, [])
+    start_period = seconds(override["engine"]["healthcheck"]["start_period"])
+    assert start_period >= settings.startup_timeout_s
+    assert given["FLEX_COMPUTE"] == "SENTIENT"
+    assert override["engine"]["entrypoint"][2].endswith('exec python -m engine_svc "$@"')
 
 
 def docker_compose() -> list[str]:
@@ -171,3 +189,21 @@ def test_compose_itself_reads_the_file_as_the_tests_do() -> None:
         ours = services()[name]
         assert read[name]["user"] == ours["user"]
         assert read[name].get("environment") == ours.get("environment")
+
+
+def test_compose_itself_adds_the_override() -> None:
+    """The engine keeps what the first file says and gets what the second adds."""
+    given = {"SPYRE_BASE_IMAGE": "base", "SPYRE_CARD": "0000:1a:00.0", "VFIO_GROUP": "77"}
+    told = subprocess.run(
+        [*docker_compose(), "--file", str(COMPOSE), "--file", str(SPYRE), "config"],
+        env={"PATH": os.environ["PATH"], **given},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout
+    engine = yaml.safe_load(told)["services"]["engine"]
+    assert engine["build"]["args"]["BASE_IMAGE"] == "base"
+    assert engine["environment"]["AIU_WORLD_RANK_0"] == given["SPYRE_CARD"]
+    assert engine["environment"]["STEEPLE_ENGINE_LISTEN"] == "0.0.0.0:50053"
+    assert engine["read_only"] is True
