@@ -9,6 +9,7 @@ With one stream: what the path adds to a request of one token, and what paces a 
 """
 
 import argparse
+import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -32,6 +33,8 @@ class Round:
     tokens_per_s: float
     messages_per_s: float
     tokens_per_message: float
+    p99_gap_ms: float
+    """Between two messages of one stream."""
     cpu_ms: dict[str, float]
     """Per 1,000 tokens, by process."""
 
@@ -48,6 +51,7 @@ async def burst(services: Services, load: Load, streams: int, tokens: int) -> Ro
         tokens_per_s=num_tokens / wall_s,
         messages_per_s=num_messages / wall_s,
         tokens_per_message=num_tokens / num_messages,
+        p99_gap_ms=1e3 * _p99(sorted(gap for stream in told for gap in stream.gaps_s)),
         cpu_ms={n: 1e6 * s / num_tokens for n, s in {**used, CLIENT: own}.items()},
     )
 
@@ -82,7 +86,8 @@ def _line(count: int, rounds: Sequence[Round]) -> str:
         f"{count:>4} streams: {statistics.median(rates):7.0f} tokens/s"
         f" ({min(rates):.0f} to {max(rates):.0f}),"
         f" {median(lambda m: m.messages_per_s):6.0f} messages/s,"
-        f" {median(lambda m: m.tokens_per_message):4.1f} tokens per message;"
+        f" {median(lambda m: m.tokens_per_message):4.1f} tokens per message,"
+        f" at most {median(lambda m: m.p99_gap_ms):.0f} ms between messages (p99);"
         " CPU ms per 1,000 tokens: "
         + ", ".join(f"{name} {value:.1f}" for name, value in cpu.items())
         + f", all {sum(cpu.values()):.1f}"
@@ -113,7 +118,8 @@ async def latency(tokens: int) -> None:
 
 
 def _p99(ordered: Sequence[float]) -> float:
-    return ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]
+    """NaN where there is nothing: all came as one message."""
+    return ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))] if ordered else math.nan
 
 
 def main() -> None:
