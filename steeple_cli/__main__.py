@@ -1,45 +1,23 @@
-"""The `steeple` command: one module per subcommand, one line each here."""
+"""The `steeple` command: what its process does, whatever comes in its way."""
 
 import sys
 
-import typer
-
-from steeple_cli.bench import bench
-from steeple_cli.chat import chat
-from steeple_cli.demo import demo
-from steeple_cli.doctor import doctor
-from steeple_cli.generate import generate
-from steeple_cli.models import models
-from steeple_cli.plan import plan
-from steeple_cli.serve import ServeCommand, serve
-from steeple_cli.serve_defaults import PREFIX
-from steeple_cli.tokens import token
-from steeple_cli.top import top
-from steeple_cli.version import steeple
-from steeple_cli.wait import wait
-
-app = typer.Typer(
-    name="steeple",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-app.callback()(steeple)
-app.command(cls=ServeCommand, context_settings={"auto_envvar_prefix": PREFIX})(serve)
-for command in (plan, demo, wait, generate, chat, doctor, models, top):
-    app.command()(command)
-app.add_typer(bench, name="bench")
-app.add_typer(token, name="token")
+from steeple_cli.exits import FAILED, INTERRUPTED
 
 
 def main() -> None:
     """Run the command line."""
     try:
+        # Here, so that a Ctrl-C meanwhile ends like any other.
+        from steeple_cli.app import app  # noqa: PLC0415
+
         app()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # The reader of our output is gone; there is nobody to tell.
         sys.stderr.close()
-        sys.exit(1)
+        sys.exit(FAILED)
 
 
 if __name__ == "__main__":

@@ -27,9 +27,9 @@ from steeple_cli.writable import why_unwritable
 from steeple_client import Model
 from steeple_rpc.refused import SettingRefused
 
-_HELP = "Put a load on a gateway and measure what its callers see."
+_HELP = "Put a load on a gateway; measure what its callers see."
 
-bench = typer.Typer(invoke_without_command=True, help=_HELP)
+bench = typer.Typer(invoke_without_command=True, add_completion=False, help=_HELP)
 
 
 @bench.callback()
@@ -61,7 +61,7 @@ def run(  # noqa: PLR0913 - one parameter per option of the command
     baseline: given.Baseline = None,
     connection: Connection,
 ) -> None:
-    """Put a load on a gateway and measure what its callers see."""
+    """Put a load on a gateway; measure what its callers see."""
     options = locals()  # all of the above, by name
     if context.invoked_subcommand is not None:
         return

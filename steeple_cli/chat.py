@@ -25,7 +25,7 @@ def chat(
     system: Annotated[str | None, typer.Option(help="the system message")] = None,
     json: Json = False,
 ) -> None:
-    """Say something to the model and print its answer, as it comes."""
+    """Say something to the model; print its answer, as it comes."""
     opening = [system_message(system)] if system else []
     show = print_json if json else print_text
     with connected(connection) as client:

@@ -109,5 +109,3 @@ def failures_told() -> Iterator[None]:
     except ServiceError as error:
         sys.stderr.write(f"error: {code_of(error).name} {error.reason}: {error.message}\n")
         raise typer.Exit(FAILED) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(FAILED) from None

@@ -23,7 +23,10 @@ ANSWER_TIMEOUT_S = 60.0
 
 
 def demo() -> None:
-    """Serve the demo model, ask it what 2+2 is, check the answer, stop; ends 0 if it is right."""
+    """Serve the demo model, ask it what 2+2 is, check the answer.
+
+    Ends 0 if it is right; nothing is left behind.
+    """
     try:
         text = asyncio.run(_demonstrate())
     except (ChildRefused, ServiceError) as error:

@@ -42,9 +42,10 @@ _Json = Annotated[bool, typer.Option("--json", help="one JSON object, numbers in
 def _doctor(
     named: _Model = None, target: _Target = None, *, json: _Json = False, **given: Any
 ) -> None:  # typer's values
-    """Tell what would be served, from where, with how much room, and what would not work.
+    """Tell what would be served, and what would not work.
 
-    Of a model directory: nothing is loaded, and no code of it is run. With --target: of a running
+    Of a model directory, from where and with how much room: nothing is loaded, and no code of it
+    is run. With --target: of a running
     deployment, through its public port. Ends 1 if anything fails.
     """
     configure_logging(service="doctor", level="critical", form="console")

@@ -19,7 +19,7 @@ def generate(
     connection: Connection,
     json: Json = False,
 ) -> None:
-    """Continue a text and print what the model adds, as it comes."""
+    """Continue a text; print what the model adds, as it comes."""
     with connected(connection) as client:
         events = client.generate_stream(prompt, **options)
         (print_json if json else print_text)(events)

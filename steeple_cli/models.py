@@ -18,7 +18,7 @@ _NOTHING = "no model is served now: steeple doctor tells why\n"
 
 @client_command
 def models(*, connection: Connection, json: Json = False) -> None:
-    """List the models that are served: route, policy, load time, memory, room."""
+    """List what is served: route, policy, load time, memory, room."""
     with connected(connection) as client:
         served = client.models()
     if json:

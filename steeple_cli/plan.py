@@ -56,7 +56,7 @@ def plan(  # noqa: PLR0913 - one parameter per option of the command
     timeline: given.Timeline = None,
     as_json_: given.Json = False,
 ) -> None:
-    """Simulate batching policies on a workload: steps, latencies, padding, pauses."""
+    """Simulate batching policies on a workload: latencies, padding."""
     options = locals()  # all of the above, by name
     try:
         policy = _filled(GivenPolicy, options)

@@ -15,7 +15,7 @@ from steeple_cli.exits import USAGE_ERROR
 from steeple_cli.model_missing import ModelNotFound
 from steeple_cli.model_path import find_model, name_of
 from steeple_cli.option import with_options
-from steeple_cli.serve_defaults import check_variables, file_defaults
+from steeple_cli.serve_defaults import PREFIX, check_variables, file_defaults
 from steeple_cli.serve_options import OPTIONS, arguments_of
 from steeple_cli.serve_plan import ServePlan, in_our_words
 from steeple_cli.supervisor import Supervisor
@@ -49,10 +49,10 @@ class ServeCommand(TyperCommand):
 
 
 def _serve(context: typer.Context, named: _Model = None, **given: Any) -> None:  # typer's values
-    """Start gateway, tokenizer service and engine service; serve until Ctrl-C or SIGTERM.
+    """Serve a model: gateway, tokenizer service and engine service.
 
-    Counts and sizes may be written as 32k or 4GiB. vLLM's flags are taken, too; see
-    docs/configuration.md.
+    Until Ctrl-C or SIGTERM. Counts and sizes may be written as 32k or 4GiB. vLLM's flags are taken,
+    too; see docs/configuration.md.
     """
     console = ServeConsole(level=given["log_level"].value, as_json=given["log_json"])
     try:
@@ -63,7 +63,10 @@ def _serve(context: typer.Context, named: _Model = None, **given: Any) -> None: 
         _refuse(str(error))
 
 
-serve = with_options(_serve, [one.parameter(name) for name, one in OPTIONS.items()])
+serve = typer.Typer(add_completion=False)
+serve.command(cls=ServeCommand, context_settings={"auto_envvar_prefix": PREFIX})(
+    with_options(_serve, [one.parameter(name) for name, one in OPTIONS.items()])
+)
 
 
 def plan_of(named: str | None, given: Mapping[str, Any]) -> ServePlan:  # typer's values

@@ -32,7 +32,7 @@ def top(
     json: Json = False,
     connection: Connection,
 ) -> None:
-    """Watch requests, KV blocks, tokens/s and latencies of a running deployment."""
+    """Watch requests, KV blocks, tokens/s and latencies as they run."""
     with connected(connection) as client:
         if json:
             _tell_lines(client, refresh, once=once)

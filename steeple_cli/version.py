@@ -5,11 +5,12 @@ from typing import Annotated
 
 import typer
 
-from steeple_rpc.version import steeple_version
-
 
 def _tell(wanted: bool) -> None:  # noqa: FBT001 - typer's signature of a callback
     if wanted:
+        # What is installed is looked up; no other command waits for that.
+        from steeple_rpc.version import steeple_version  # noqa: PLC0415
+
         sys.stdout.write(f"steeple {steeple_version()}\n")
         raise typer.Exit
 

@@ -13,6 +13,9 @@ def wait(
     timeout: Annotated[float, typer.Option(help="seconds to wait at most")] = 60.0,
     connection: Connection,
 ) -> None:
-    """Wait until requests can be served; ends 0 then, 1 if that takes too long."""
+    """Wait until requests can be served.
+
+    Ends 0 then, 1 if that takes too long.
+    """
     with connected(connection) as client:
         client.wait_until_ready(timeout)

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from steeple_cli.commands import COMMANDS
+
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "fms", "transformers")
 LIGHT_MODULES = (
     "engine_svc.process",
     "engine_svc.service",
     "gateway.__main__",
-    "steeple_cli.__main__",
+    ", ".join(["steeple_cli.app", *(f"steeple_cli.{name}" for name in COMMANDS)]),
     "steeple_client",
     "tokenizer_svc.process",
     "tokenizer_svc.service",
@@ -29,7 +31,7 @@ def test_the_layers_hold(tmp_path: Path) -> None:
     assert " 0 broken" in result.stdout
 
 
-@pytest.mark.parametrize("module", LIGHT_MODULES)
+@pytest.mark.parametrize("module", LIGHT_MODULES, ids=lambda module: module.partition(",")[0])
 def test_this_loads_no_tensor_library(module: str) -> None:
     """Only the engine's core process pays for torch, and only its image needs to hold it."""
     program = f"import sys, {module}; print([m for m in {HEAVY} if m in sys.modules])"

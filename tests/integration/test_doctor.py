@@ -6,7 +6,7 @@ from typing import Any
 
 from typer.testing import CliRunner
 
-from steeple_cli.__main__ import app
+from steeple_cli.app import app
 from steeple_client import Client
 from tests.support.deployment import Deployment
 from tests.support.guarded import ALICE, GuardedGateway

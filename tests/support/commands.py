@@ -2,7 +2,7 @@
 
 from typer.testing import CliRunner, Result
 
-from steeple_cli.__main__ import app
+from steeple_cli.app import app
 
 
 def steeple(*arguments: str, status: int = 0) -> Result:

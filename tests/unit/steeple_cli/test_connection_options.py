@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from steeple_cli.__main__ import app
+from steeple_cli.app import app
 from steeple_rpc.auth.authenticators import BearerTokens
 from steeple_rpc.auth.failures import FailureLimit
 from steeple_rpc.auth.interceptor import AuthInterceptor

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from steeple_cli.__main__ import app
+from steeple_cli.app import app
 from steeple_cli.doctoring.finding import fail, ok, warn
 from steeple_cli.doctoring.remedies import remedy_for
 from steeple_cli.doctoring.report import print_findings
@@ -23,7 +23,7 @@ from tests.support.models import edit_config
 
 NO_TORCH = """
 import sys
-from steeple_cli.__main__ import app
+from steeple_cli.app import app
 try:
     app(["doctor", "--json"])
 except SystemExit as end:

@@ -3,29 +3,16 @@
 import pytest
 from typer.testing import CliRunner
 
-from steeple_cli.__main__ import app
+from steeple_cli.app import app
+from steeple_cli.commands import COMMANDS
 
 MAX_LINES = 80
 MAX_COLUMNS = 100
-COMMANDS = [
-    "serve",
-    "plan",
-    "demo",
-    "wait",
-    "generate",
-    "chat",
-    "doctor",
-    "models",
-    "top",
-    "bench",
-    "token",
-]
 
 
 @pytest.fixture
 def runner(monkeypatch: pytest.MonkeyPatch) -> CliRunner:
     monkeypatch.setenv("COLUMNS", str(MAX_COLUMNS))
-    monkeypatch.setenv("TERMINAL_WIDTH", str(MAX_COLUMNS))
     return CliRunner()
 
 

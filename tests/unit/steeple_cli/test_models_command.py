@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from typer.testing import CliRunner, Result
 
-from steeple_cli.__main__ import app
+from steeple_cli.app import app
 from tests.support.answers import model
 from tests.support.scripted import ScriptedModels
 from tests.support.servers import Serving, serving

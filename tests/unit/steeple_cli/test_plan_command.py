@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from engine_svc.core.scheduler.registry import SCHEDULERS
 from engine_svc.settings import EngineSettings
-from steeple_cli.__main__ import app
+from steeple_cli.app import app
 from steeple_cli.planning.given_policy import GivenPolicy
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -194,7 +194,7 @@ def test_a_plan_loads_no_tensor_library() -> None:
     """Nor anything else of an extra: the plain installation plans; a picture needs one."""
     program = (
         "import sys\n"
-        "from steeple_cli.__main__ import app\n"
+        "from steeple_cli.app import app\n"
         f"app({['plan', *SMALL]!r}, standalone_mode=False)\n"
         f"print([m for m in {EXTRAS} if m in sys.modules])\n"
     )

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from engine_svc.core.scheduler.registry import SCHEDULERS
-from steeple_cli.__main__ import app
+from steeple_cli.app import app
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = ROOT / "docs" / "scheduling.md"

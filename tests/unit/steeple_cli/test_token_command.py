@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from steeple_cli.__main__ import app
+from steeple_cli.app import app
 from steeple_rpc.auth.token_file import read_table
 from steeple_rpc.auth.token_table import TOKEN_PREFIX
 from steeple_rpc.principal import Principal

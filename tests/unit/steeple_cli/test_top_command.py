@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from steeple_cli.__main__ import app
+from steeple_cli.app import app
 from steeple_cli.watching.bar import WIDTH, blocks_bar
 from steeple_cli.watching.screen import screen
 from steeple_cli.watching.tellings import tellings

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from steeple_cli.__main__ import app
+from steeple_cli.app import app
 from steeple_cli.watching.screen import screen
 from steeple_client.convert_load import to_load
 from tests.support.answers import load

@@ -27,7 +27,11 @@ OWNER_ONLY = 0o600
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _DURATION = re.compile(r"([1-9]\d{0,6})([mhd])")
 
-token = typer.Typer(help="Keep the file of those who may call the gateway.", no_args_is_help=True)
+token = typer.Typer(
+    help="Keep the file of those who may call the gateway.",
+    no_args_is_help=True,
+    add_completion=False,
+)
 
 File = Annotated[
     Path, typer.Option("--file", help="the gateway's --token-hashes", envvar="STEEPLE_TOKEN_HASHES")

@@ -1,0 +1,87 @@
+"""The command line as a process: quick to start, quiet when it is left, lazy about its commands."""
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from steeple_cli.app import app
+from steeple_cli.commands import COMMANDS
+from tests.support.command import ENVIRONMENT, TIMEOUT_S
+
+CTRL_C_WHILE_IMPORTING = """
+import signal
+import sys
+
+
+class CtrlC:
+    @staticmethod
+    def find_spec(name, path, target=None):
+        if name == {module!r}:
+            signal.raise_signal(signal.SIGINT)
+
+
+sys.meta_path.insert(0, CtrlC)
+sys.argv = ["steeple", "wait", "--timeout=0"]
+from steeple_cli.__main__ import main
+
+main()
+"""
+
+
+def python(program: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "module", ["steeple_cli.app", "typer", "steeple_cli.wait", "grpc", "steeple_client"]
+)
+def test_ctrl_c_while_it_starts_ends_130_without_a_word(module: str) -> None:
+    """Whatever is imported just then."""
+    done = python(CTRL_C_WHILE_IMPORTING.format(module=module))
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unwanted"),
+    [
+        (["--help"], ["steeple_client", "grpc", "pydantic", "structlog", "asyncio"]),
+        (["--version"], ["steeple_client", "grpc", "pydantic", "asyncio", "rich.console"]),
+        (
+            ["wait", "--help"],
+            ["engine_svc", "pydantic_settings", "matplotlib", "uvloop", "structlog"],
+        ),
+        (["token", "--help"], ["steeple_client", "engine_svc", "pydantic_settings", "matplotlib"]),
+    ],
+    ids=" ".join,
+)
+def test_a_command_imports_only_its_own(arguments: list[str], unwanted: list[str]) -> None:
+    """What the others need would make it slow."""
+    done = python(
+        "import sys\n"
+        "from steeple_cli.app import app\n"
+        f"app({arguments!r}, standalone_mode=False)\n"
+        f"print([m for m in {unwanted} if m in sys.modules])\n"
+    )
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_says_of_itself_what_the_list_says(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And in the list it takes one line of a small terminal."""
+    monkeypatch.setenv("COLUMNS", "80")
+    told = CliRunner().invoke(app, [name, "--help"]).stdout.splitlines()
+    assert COMMANDS[name] in map(str.strip, told)
+    assert any(
+        f" {COMMANDS[name]} " in line for line in CliRunner().invoke(app).output.splitlines()
+    )
