@@ -26,7 +26,7 @@ _MEMORY = ("kv_cache_bytes", "kv_cache_share", "num_blocks")
 
 Count = Annotated[Quantity, Field(ge=1, le=1 << 20)]
 Volume = Annotated[Quantity, Field(ge=1, le=(1 << 32) - 1)]
-Bytes = Annotated[Quantity, Field(ge=1)]
+Bytes = Annotated[Quantity, Field(ge=1, le=(1 << 63) - 1)]
 Share = Annotated[float, Field(gt=0, le=0.95)]
 
 

@@ -9,8 +9,12 @@ MAX_PORT = 65_535
 
 
 def is_local(address: str) -> bool:
-    """Whether only this machine can reach `address`."""
-    if address.startswith(UNIX):
+    """Whether only this machine can reach `address`.
+
+    Raises:
+        InvalidRequest: it is neither HOST:PORT nor unix:PATH.
+    """
+    if address.startswith(UNIX) and address != UNIX:
         return True
     host = host_of(address)
     if host == "localhost":
@@ -29,6 +33,7 @@ def host_of(address: str) -> str:
     """
     host, colon, port = address.rpartition(":")
     # grpc takes a port beyond the range, and serves another one.
-    if not colon or not port.isdecimal() or int(port) > MAX_PORT:
+    is_number = port.isascii() and port.isdecimal() and len(port) <= len(str(MAX_PORT))
+    if not colon or not is_number or int(port) > MAX_PORT:
         raise InvalidRequest(f"address {address!r} is neither HOST:PORT nor unix:PATH")
     return host.removeprefix("[").removesuffix("]")

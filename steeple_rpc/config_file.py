@@ -9,11 +9,13 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from steeple_rpc.files import read_text
 from steeple_rpc.nearest import hint
 from steeple_rpc.refused import SettingRefused
 from steeple_rpc.vllm_flags import VLLM_FLAGS, Renamed
 
 CONFIG_VARIABLE = "STEEPLE_CONFIG"
+MAX_CONFIG_BYTES = 1 << 20
 TABLES = frozenset({"engine", "gateway", "serve", "tokenizer"})
 
 Table = dict[str, Any]  # what TOML holds
@@ -41,8 +43,8 @@ def read_table(path: Path, table: str, known: Collection[str]) -> Table:
         known: the keys that it may have.
 
     Raises:
-        SettingRefused: there is no such file, it is no TOML, or it has an unknown table or key;
-            names the file, and the nearest known name.
+        SettingRefused: there is no such file, it is too long or no TOML, or it has an unknown table
+            or key; names the file, and the nearest known name.
     """
     try:
         return _checked(_tables(path), table, known)
@@ -51,12 +53,16 @@ def read_table(path: Path, table: str, known: Collection[str]) -> Table:
 
 
 def _tables(path: Path) -> Mapping[str, Any]:
+    text = read_text(path, MAX_CONFIG_BYTES)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingRefused(error.strerror or "it cannot be read") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
         raise SettingRefused(f"it is not TOML: {error}") from error
+    except RecursionError:
+        raise SettingRefused("it is nested too deeply") from None
+    except ValueError:
+        # Of Python itself, which reads no numbers of thousands of digits.
+        raise SettingRefused("it has a number beyond all bounds") from None
 
 
 def _checked(tables: Mapping[str, Any], table: str, known: Collection[str]) -> Table:

@@ -10,8 +10,10 @@ from typing import Annotated
 
 from pydantic import BeforeValidator
 
+# Commas stand where thousands end, or nowhere: 1,5 is one and a half to some.
 _WRITTEN = re.compile(
-    r"(?P<number>\d[\d,_]*(\.\d+)?)\s*(?P<letter>[kmgt]?)(?P<rest>(i?b)?)", re.IGNORECASE | re.ASCII
+    r"(?P<number>(\d{1,3}(,\d{3})+|\d+(_\d+)*)(\.\d+)?)\s*(?P<letter>[kmgt]?)(?P<rest>(i?b)?)",
+    re.IGNORECASE | re.ASCII,
 )
 _LETTERS = "kmgt"
 _KIBI, _KILO = 1024, 1000
@@ -21,8 +23,11 @@ def parse_quantity(written: object) -> object:
     """The whole number that a text stands for, rounded down; what is no text comes back as it is.
 
     Raises:
-        ValueError: the text is none; tells how to write one.
+        ValueError: the text is none, or it is a truth; tells how to write one.
     """
+    if isinstance(written, bool):
+        # Python would take it for 1 or 0.
+        raise ValueError(f"{str(written).lower()} is not a number")  # noqa: TRY004 - pydantic's
     if not isinstance(written, str):
         return written
     found = _WRITTEN.fullmatch(written.strip())

@@ -5,6 +5,7 @@ Every option below answers a measured default; docs/grpc.md tells them one by on
 
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
@@ -115,8 +116,10 @@ def _is_served(listen: str) -> bool:
     """Whether somebody answers on a Unix socket: the library would take it over silently."""
     if not listen.startswith(UNIX):
         return False
-    with socket.socket(socket.AF_UNIX) as probe:
+    # A path that is none, as one that is too long, raises: whoever binds there is told why.
+    with socket.socket(socket.AF_UNIX) as probe, suppress(OSError):
         return probe.connect_ex(listen.removeprefix(UNIX)) == 0
+    return False
 
 
 def _is_local(listen: str) -> bool:

@@ -154,6 +154,8 @@ def _split(argument: str) -> tuple[str, str, str]:
 
 
 def _check_needless(flag: str, fate: Needless, *, asked: str) -> None:
+    if asked and not fate.values:
+        raise SettingRefused(f"{flag}={asked}: it is a switch, and takes no value")
     if fate.values and asked not in fate.values:
         allowed = " or ".join(fate.values)
         reason = f": {fate.otherwise}" if fate.otherwise else ""

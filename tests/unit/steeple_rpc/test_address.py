@@ -33,7 +33,10 @@ def test_the_host_is_what_is_before_the_port(address: str, host: str) -> None:
     assert host_of(address) == host
 
 
-@pytest.mark.parametrize("address", ["", "localhost", "localhost:", "localhost:http", "a:-1"])
+@pytest.mark.parametrize(
+    "address",
+    ["", "localhost", "localhost:", "localhost:http", "a:-1", "a:٣", f"a:{'9' * 5000}", "unix:"],
+)
 def test_an_address_needs_a_port(address: str) -> None:
     with pytest.raises(InvalidRequest, match="HOST:PORT"):
         host_of(address)
@@ -53,6 +56,17 @@ async def test_port_0_picks_a_free_port(server: grpc.aio.Server) -> None:
 async def test_a_unix_socket_is_its_own_address(server: grpc.aio.Server, tmp_path: Path) -> None:
     listen = f"unix:{tmp_path}/s"
     assert bind(server, ServerSettings(listen=listen)) == listen
+
+
+@pytest.mark.parametrize(
+    ("listen", "why"),
+    [("unix:", "neither HOST:PORT nor unix:PATH"), (f"unix:/tmp/{'s' * 200}", "has 205 bytes")],
+)
+async def test_a_path_that_no_socket_can_have_is_refused(
+    server: grpc.aio.Server, listen: str, why: str
+) -> None:
+    with pytest.raises(BindRefused, match=why):
+        bind(server, ServerSettings(listen=listen))
 
 
 async def test_plaintext_beyond_loopback_needs_its_switch(server: grpc.aio.Server) -> None:

@@ -157,6 +157,11 @@ def test_a_variable_that_cannot_be_read_is_named(
         ("grace_s = 1\n", "grace_s"),
         ("gateway = 3\n", "gateway"),
         ("[gateway\n", "steeple.toml"),
+        (f"[gateway]\nlisten = {'[' * 5000}", "nested too deeply"),
+        (f"[gateway]\ngrace_s = {'9' * 5000}", "a number beyond all bounds"),
+        ("[gateway]\ngrace_s = 2026-02-30", "steeple.toml: it is not TOML"),
+        ("#" * ((1 << 20) + 1), "more than 1048576 bytes"),
+        ("[gateway]\nmax_message_bytes = true\n", "true is not a number"),
     ],
 )
 def test_what_is_wrong_in_the_file_is_named(

@@ -86,6 +86,20 @@ def test_a_fault_is_told_by_the_name_that_was_typed(capsys: pytest.CaptureFixtur
     assert as_typed("raise --kv-cache-bytes", ["--port=1"]) == "raise --kv-cache-bytes"
 
 
+@pytest.mark.parametrize("flag", ["--enable-chunked-prefill", "--enforce-eager"])
+def test_a_switch_that_is_told_no_is_not_taken_for_a_yes(flag: str) -> None:
+    with pytest.raises(SettingRefused, match=f"{flag}=False: it is a switch"):
+        translated([f"{flag}=False"], own=set())
+
+
+def test_a_cache_of_more_bytes_than_there_are_is_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        load_settings(EngineSettings, ["--model=/m", f"--kv-cache-bytes={1 << 63}"])
+    assert "--kv-cache-bytes: Input should be less than" in capsys.readouterr().err
+
+
 def test_the_cache_has_one_size(capsys: pytest.CaptureFixture[str]) -> None:
     """Two that contradict each other are a mistake."""
     with pytest.raises(SystemExit):
