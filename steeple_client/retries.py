@@ -20,6 +20,8 @@ _TRANSPORT = Unavailable.default_reason
 """The reason where the library, and no service of ours, says that a call failed."""
 _NOT_BEGUN = frozenset({"DRAINING", "STARTING", "ENGINE_NOT_READY", "TOKENIZER_NOT_READY"})
 """Nothing of the request lives on, and another gateway, or this one soon, may serve it."""
+_MAX_DOUBLINGS = 64
+"""Far beyond any limit of pauses, and a number that a float holds."""
 _NEVER_SENT = ("connections to all backends failing", "errors resolving ")
 """How the library begins when there was no connection (tests/contract/test_grpc_unsent.py)."""
 
@@ -107,17 +109,18 @@ class Attempts:
         """
         if self._num_made >= self._retries.max_attempts or not self._may_repeat(error):
             return None
-        pause_s = self._pause_s(error, drawn)
+        if (error.retry_after_s or 0.0) > self._retries.max_pause_s:
+            return None
+        pause_s = min(self._pause_s(error, drawn), self._retries.max_pause_s)
         left_s = self.left_s(now_s)
-        is_too_long = pause_s > self._retries.max_pause_s
-        if is_too_long or (left_s is not None and pause_s >= left_s):
+        if left_s is not None and pause_s >= left_s:
             return None
         self._num_made += 1
         return pause_s
 
     def _pause_s(self, error: ServiceError, drawn: float) -> float:
         """What the server asks for, and a drawn part of a bound that doubles each time."""
-        bound_s = self._retries.first_pause_s * 2.0 ** (self._num_made - 1)
+        bound_s = self._retries.first_pause_s * 2.0 ** min(self._num_made - 1, _MAX_DOUBLINGS)
         return (error.retry_after_s or 0.0) + drawn * min(bound_s, self._retries.max_pause_s)
 
     def _may_repeat(self, error: ServiceError) -> bool:

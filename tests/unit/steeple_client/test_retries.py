@@ -91,6 +91,17 @@ def test_what_the_server_asks_for_is_waited_and_never_less() -> None:
     assert pause(attempts(retries=Retries(first_pause_s=0.5)), FULL, drawn=1.0) == 1.5
 
 
+def test_a_pause_that_only_chance_made_too_long_is_the_longest_one() -> None:
+    """Whether a call is made again hangs on what the server asks for, not on the dice."""
+    patient = Retries(max_attempts=9, first_pause_s=1.0, max_pause_s=1.0)
+    assert pause(attempts(retries=patient), FULL, drawn=0.9) == 1.0
+
+
+def test_a_thousand_attempts_are_paused_like_the_tenth() -> None:
+    many = attempts(retries=Retries(max_attempts=2000))
+    assert {pause(many, DRAINING, drawn=1.0) for _ in range(1999)} == {0.5, 1.0, 2.0, 4.0, 8.0}
+
+
 def test_a_pause_that_is_asked_for_and_too_long_is_left_to_the_caller() -> None:
     assert pause(attempts(), Overloaded("full", retry_after_s=60.0)) is None
 
