@@ -5,16 +5,16 @@ from importlib import import_module
 from typing import Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from steeple_cli.commands import COMMANDS
+from steeple_cli.help import Command, Group
 from steeple_cli.version import steeple
 
 _ENDS = "Ends 0: done, 1: failed, 2: cannot work as asked for, 130: Ctrl-C."
 
 
-class LazyCommand(TyperCommand):
+class LazyCommand(Command):
     """A command that the help can list without its module.
 
     Args:
@@ -30,7 +30,7 @@ class LazyCommand(TyperCommand):
         return _loaded(str(self.name)).make_context(info_name, args, *more, **extra)
 
 
-class LazyGroup(TyperGroup):
+class LazyGroup(Group):
     """The commands of the registry."""
 
     def __init__(self, **given: Any) -> None:  # typer's own
@@ -44,7 +44,7 @@ def _loaded(name: str) -> Any:  # of typer's private click
     if isinstance(found, typer.Typer):
         return get_command(found)
     alone = typer.Typer(add_completion=False)
-    alone.command(name)(found)
+    alone.command(name, cls=Command)(found)
     return get_command(alone)
 
 

@@ -22,6 +22,7 @@ from steeple_cli.benching.run import PointRun, run_points
 from steeple_cli.benching.table import as_text, point_line
 from steeple_cli.connection import Connection, client_command, failures_told
 from steeple_cli.exits import FAILED
+from steeple_cli.help import Command, Group
 from steeple_cli.load.caller import Callers
 from steeple_cli.writable import why_unwritable
 from steeple_client import Model
@@ -29,7 +30,7 @@ from steeple_rpc.refused import SettingRefused
 
 _HELP = "Put a load on a gateway; measure what its callers see."
 
-bench = typer.Typer(invoke_without_command=True, add_completion=False, help=_HELP)
+bench = typer.Typer(cls=Group, invoke_without_command=True, add_completion=False, help=_HELP)
 
 
 @bench.callback()
@@ -74,7 +75,7 @@ def run(  # noqa: PLR0913 - one parameter per option of the command
         raise typer.Exit(FAILED)
 
 
-@bench.command()
+@bench.command(cls=Command)
 def compare(
     before: Annotated[Path, typer.Argument(help="an earlier --json file")],
     after: Annotated[Path, typer.Argument(help="a later one")],

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from steeple_cli.option import option
+from steeple_cli.option import option, switch
 
 _LOAD, _REQUESTS, _RESULT = "Load", "Requests", "Result"
 
@@ -25,9 +25,9 @@ OutputLens = Annotated[str, option("likewise", _REQUESTS)]
 Prompts = Annotated[Path | None, option("a text or chat per line, as JSON", _REQUESTS)]
 SharedPrefix = Annotated[int, option("tokens that all prompts begin with", _REQUESTS)]
 PrefixCache = Annotated[
-    bool, option("let requests find each other's prefixes", _REQUESTS, "--prefix-cache")
+    bool, switch("let requests find each other's prefixes", _REQUESTS, "--prefix-cache")
 ]
-IgnoreEos = Annotated[bool, option("answers have the length asked for", _REQUESTS)]
+IgnoreEos = Annotated[bool, switch("answers have the length asked for", _REQUESTS)]
 Temperature = Annotated[float, option("0 = greedy", _REQUESTS)]
 Model = Annotated[str | None, option("served model, where there are several", _REQUESTS)]
 Timeout = Annotated[float, option("seconds before a request is given up", _REQUESTS)]

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from steeple_cli.exits import FAILED, USAGE_ERROR
-from steeple_cli.option import option
+from steeple_cli.option import option, switch
 from steeple_client import DEFAULT_TARGET, NO_RETRIES, AsyncClient, ChannelTls, Client
 from steeple_rpc.errors import ServiceError
 from steeple_rpc.refused import SettingRefused
@@ -28,7 +28,7 @@ class Connection:
     target: Annotated[
         str, option("the gateway, HOST:PORT", _PANEL, "--target", envvar="STEEPLE_TARGET")
     ] = DEFAULT_TARGET
-    tls: Annotated[bool, option("by TLS; public authorities vouch for it", _PANEL, "--tls")] = False
+    tls: Annotated[bool, switch("by TLS; public authorities vouch for it", _PANEL, "--tls")] = False
     tls_ca: Annotated[
         Path | None, option("by TLS; this authority (PEM) vouches", _PANEL, envvar="STEEPLE_TLS_CA")
     ] = None

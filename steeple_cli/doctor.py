@@ -20,7 +20,7 @@ from steeple_cli.doctoring.report import as_json, is_well, print_findings
 from steeple_cli.exits import FAILED
 from steeple_cli.model_missing import ModelNotFound
 from steeple_cli.model_path import find_model
-from steeple_cli.option import option, with_options
+from steeple_cli.option import option, switch, with_options
 from steeple_cli.serve_options import OPTIONS, arguments_of
 from steeple_rpc.extras import missing_extra
 from steeple_rpc.telemetry import configure_logging
@@ -30,13 +30,13 @@ _ENGINE = {name: one for name, one in OPTIONS.items() if one.services == ("engin
 _Model = Annotated[
     str | None,
     typer.Argument(
-        metavar="[MODEL]", help="directory, or org/name in the hub cache; default: the demo model"
+        metavar="MODEL", help="directory, or org/name in the hub cache; default: the demo model"
     ),
 ]
 _Target = Annotated[
     str | None, option("look at this running gateway, HOST:PORT", "Connection", "--target")
 ]
-_Json = Annotated[bool, typer.Option("--json", help="one JSON object, numbers included")]
+_Json = Annotated[bool, switch("one JSON object, numbers included", "View", "--json")]
 
 
 def _doctor(
@@ -44,9 +44,9 @@ def _doctor(
 ) -> None:  # typer's values
     """Tell what would be served, and what would not work.
 
-    Of a model directory, from where and with how much room: nothing is loaded, and no code of it
-    is run. With --target: of a running
-    deployment, through its public port. Ends 1 if anything fails.
+    Of a model directory: nothing is loaded, and no code of it is run.
+
+    With --target: of a running deployment, through its public port. Ends 1 if anything fails.
     """
     configure_logging(service="doctor", level="critical", form="console")
     findings = list(_findings(named, target, given))

@@ -6,6 +6,8 @@ from typing import Any
 
 import typer
 
+from steeple_cli.help import NO_VALUE
+
 _NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
 
@@ -18,8 +20,15 @@ def option(text: str, group: str, *names: str, **kind: Any) -> typer.models.Opti
         names: as they are typed; without any, made of the parameter's name.
         kind: what else typer takes: its bounds, metavar, variable.
     """
-    made: typer.models.OptionInfo = typer.Option(*names, help=text, rich_help_panel=group, **kind)
+    # What stands in brackets is no style.
+    told = text.replace("[", r"\[")
+    made: typer.models.OptionInfo = typer.Option(*names, help=told, rich_help_panel=group, **kind)
     return made
+
+
+def switch(text: str, group: str, *names: str, **kind: Any) -> typer.models.OptionInfo:
+    """Likewise, an option without a value."""
+    return option(text, group, *names, metavar=NO_VALUE, **kind)
 
 
 def with_options(command: Callable[..., None], added: Sequence[Parameter]) -> Callable[..., None]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from steeple_cli.option import option
+from steeple_cli.option import option, switch
 from steeple_client import GenerateOptions, LengthPenalty
 
 _SAMPLING, _END = "Sampling", "End of the output"
@@ -54,18 +54,16 @@ _OPTIONS: Mapping[str, Any] = {
     "stop_token_ids": Annotated[
         list[int] | None, option("end with this token; repeatable", _END, "--stop-token-id")
     ],
-    "ignore_eos": Annotated[
-        Flag, option("go on past the model's end", _END, "--ignore-eos", show_default=False)
-    ],
+    "ignore_eos": Annotated[Flag, switch("go on past the model's end", _END, "--ignore-eos")],
     "include_stop_in_output": Annotated[
-        Flag, option("leave what ended it in the text", _END, "--keep-stop", show_default=False)
+        Flag, switch("leave what ended it in the text", _END, "--keep-stop")
     ],
     "time_limit_ms": Annotated[Whole, _whole("milliseconds after which it ends as it is", _END, 1)],
     "skip_special_tokens": Annotated[
-        Flag, option("show special tokens", _REQUEST, "--special-tokens", show_default=False)
+        Flag, switch("show special tokens", _REQUEST, "--special-tokens")
     ],
     "token_details": Annotated[
-        Flag, option("tell each token (--json)", _REQUEST, "--token-details", show_default=False)
+        Flag, switch("tell each token (--json)", _REQUEST, "--token-details")
     ],
     "logprobs": Annotated[Whole, _whole("odds of each token and of so many best", _REQUEST, 0)],
     "logprob_token_ids": Annotated[
@@ -78,9 +76,7 @@ _OPTIONS: Mapping[str, Any] = {
         Number, option("seconds before the call is given up", _REQUEST, "--timeout")
     ],
 }
-Json = Annotated[
-    bool, option("print every event as a JSON line", _REQUEST, "--json", show_default=False)
-]
+Json = Annotated[bool, switch("print every event as a JSON line", _REQUEST, "--json")]
 
 
 def generating(command: Callable[..., None]) -> Callable[..., None]:

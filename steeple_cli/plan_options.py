@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from steeple_cli.option import option
+from steeple_cli.option import option, switch
 from steeple_cli.serve_options import OPTIONS
 
 _BATCHES, _REQUESTS, _TIME, _OUTPUT = "Batches", "Requests", "Step time", "Output"
@@ -13,7 +13,8 @@ _BATCHES, _REQUESTS, _TIME, _OUTPUT = "Batches", "Requests", "Step time", "Outpu
 
 def _served(name: str) -> typer.models.OptionInfo:
     """An option that `steeple serve` has, too."""
-    return option(OPTIONS[name].text, OPTIONS[name].group)
+    one = OPTIONS[name]
+    return (switch if one.kind is bool else option)(one.text, one.group)
 
 
 MaxModelLen = Annotated[int | None, _served("max_model_len")]
@@ -53,4 +54,4 @@ Trace = Annotated[
     str | None, option("steps shown: a number, all or none; default: 20", _OUTPUT, metavar="TEXT")
 ]
 Timeline = Annotated[Path | None, option("draw the requests into this PNG", _OUTPUT)]
-Json = Annotated[bool, option("print JSON", _OUTPUT, "--json")]
+Json = Annotated[bool, switch("print JSON", _OUTPUT, "--json")]

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperCommand
 
 from steeple_cli.child import ChildRefused
 from steeple_cli.console import ServeConsole
 from steeple_cli.exits import USAGE_ERROR
+from steeple_cli.help import Command
 from steeple_cli.model_missing import ModelNotFound
 from steeple_cli.model_path import find_model, name_of
 from steeple_cli.option import with_options
@@ -27,12 +27,12 @@ _DEMO = "demo"
 _Model = Annotated[
     str | None,
     typer.Argument(
-        metavar="[MODEL]", help="directory, or org/name in the hub cache; default: the demo model"
+        metavar="MODEL", help="directory, or org/name in the hub cache; default: the demo model"
     ),
 ]
 
 
-class ServeCommand(TyperCommand):
+class ServeCommand(Command):
     """Takes vLLM's flags and a file, too; keeps what was typed as the context's object."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # of typer's private click

@@ -10,7 +10,7 @@ from inspect import Parameter
 from pathlib import Path
 from typing import Annotated, Any
 
-from steeple_cli.option import option
+from steeple_cli.option import option, switch
 from steeple_rpc.config_file import CONFIG_VARIABLE
 
 
@@ -40,7 +40,8 @@ class ServeOption:
         flag = f"--{name.replace('_', '-')}"
         # A switch whose default is known needs no second name.
         names = () if self.kind is not bool or self.default is None else (flag,)
-        shown = option(self.text, self.group, *names, show_envvar=False, **self.how)
+        make = switch if self.kind is bool else option
+        shown = make(self.text, self.group, *names, show_envvar=False, **self.how)
         kind = self.kind if self.default is not None else self.kind | None
         return Parameter(
             name, Parameter.KEYWORD_ONLY, default=self.default, annotation=Annotated[kind, shown]

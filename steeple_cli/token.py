@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from steeple_cli.exits import USAGE_ERROR
+from steeple_cli.help import Command, Group
 from steeple_rpc.auth.token_file import read_table
 from steeple_rpc.auth.token_table import (
     TokenRecord,
@@ -28,6 +29,7 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _DURATION = re.compile(r"([1-9]\d{0,6})([mhd])")
 
 token = typer.Typer(
+    cls=Group,
     help="Keep the file of those who may call the gateway.",
     no_args_is_help=True,
     add_completion=False,
@@ -38,7 +40,7 @@ File = Annotated[
 ]
 
 
-@token.command()
+@token.command(cls=Command)
 def new(
     principal: Annotated[str, typer.Argument(help="whose token it is: the name for quotas, logs")],
     *,
@@ -60,7 +62,7 @@ def new(
     sys.stdout.write(made + "\n")
 
 
-@token.command("list")
+@token.command("list", cls=Command)
 def list_tokens(*, file: File) -> None:
     """Print principal, expiry, share and the start of the hash of every token."""
     with _told_if_refused():

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 
 from steeple_cli.connection import Connection, client_command, connected
-from steeple_cli.option import option
+from steeple_cli.option import option, switch
 from steeple_cli.watching.screen import screen
 from steeple_cli.watching.tellings import tellings
 from steeple_client import Client, Load
@@ -20,8 +20,8 @@ Refresh = Annotated[
     float,
     option("seconds between two tellings", _PANEL, min=0.1, max=60, metavar="<seconds>"),
 ]
-Once = Annotated[bool, option("tell once and end", _PANEL, "--once")]
-Json = Annotated[bool, option("a line of JSON per telling", _PANEL, "--json")]
+Once = Annotated[bool, switch("tell once and end", _PANEL, "--once")]
+Json = Annotated[bool, switch("a line of JSON per telling", _PANEL, "--json")]
 
 
 @client_command

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from steeple_cli.help import NO_VALUE
+
 
 def _tell(wanted: bool) -> None:  # noqa: FBT001 - typer's signature of a callback
     if wanted:
@@ -18,7 +20,10 @@ def _tell(wanted: bool) -> None:  # noqa: FBT001 - typer's signature of a callba
 def steeple(
     *,
     version: Annotated[
-        bool, typer.Option("--version", callback=_tell, is_eager=True, help="Tell the version.")
+        bool,
+        typer.Option(
+            "--version", callback=_tell, is_eager=True, help="Tell the version.", metavar=NO_VALUE
+        ),
     ] = False,
 ) -> None:
     """Serve language models over gRPC, and talk to them."""
