@@ -18,6 +18,7 @@ from steeple_rpc.status import from_proto
 LOST = "TOKENIZER_LOST"
 _SERVICE = "/steeple.tokenizer.v1.TokenizerService/"
 CALL_TIMEOUT_S = 30.0
+MAX_ASKS = 3
 _ROLES = {
     "system": chat_pb2.ROLE_SYSTEM,
     "user": chat_pb2.ROLE_USER,
@@ -146,19 +147,27 @@ class TokenizerClient:
     async def _call(self, name: str, request: Message, timeout_s: float | None) -> Any:
         """A reply for a caller who waits for `timeout_s`, and no longer than we would ourselves.
 
-        A service that is lost is asked once more when it is there again: nothing but the reply
-        comes of these calls.
+        A service that is lost is asked again when it is there again: nothing but the reply comes of
+        these calls. A call may fail on what is left of a connection and never have been heard, so
+        it is asked `MAX_ASKS` times; no oftener: it may be what the service dies of.
         """
         clock = asyncio.get_running_loop().time
         start = clock()
-        try:
-            return await self._ask(name, request, timeout_s, self._timeout_s)
-        except Unavailable as error:
-            took_s = clock() - start
-            if error.reason != LOST or took_s >= self._timeout_s or self._patience_s == 0:
-                raise
-        left_s = None if timeout_s is None else max(0.0, timeout_s - took_s)
-        return await self._ask(name, request, left_s, self._patience_s, wait_for_ready=True)
+        left_s = self._timeout_s
+        number = 0
+        while True:
+            number += 1
+            asked = clock()
+            callers_s = None if timeout_s is None else max(0.0, timeout_s - (asked - start))
+            try:
+                return await self._ask(name, request, callers_s, left_s, wait_for_ready=number > 1)
+            except Unavailable as error:
+                left_s -= clock() - asked
+                is_end = number == MAX_ASKS or left_s <= 0 or self._patience_s == 0
+                if error.reason != LOST or is_end:
+                    raise
+            if number == 1:
+                left_s = self._patience_s
 
     async def _ask(
         self,

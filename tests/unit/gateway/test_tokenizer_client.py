@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from gateway.clients.calls import correlation
-from gateway.clients.tokenizer import TokenizerClient
+from gateway.clients.tokenizer import LOST, MAX_ASKS, TokenizerClient
 from gateway.upstream_values import EncodeInput, TokenizerFacts
 from gateway.values import ChatMessage, ChatPrompt, ToolCall
 from steeple.common.v1 import chat_pb2 as common_chat_pb2
@@ -37,6 +37,8 @@ class Tokenizers(tokenizer_service_pb2_grpc.TokenizerServiceServicer):
     requests: list[Any] = field(default_factory=list)
     error: ServiceError | None = None
     hangs: bool = False
+    num_losses: int = 0
+    """So many calls of RenderChat are lost first."""
     rpc_ids: list[str] = field(default_factory=list)
 
     def add_to(self, server: grpc.aio.Server) -> None:
@@ -67,6 +69,8 @@ class Tokenizers(tokenizer_service_pb2_grpc.TokenizerServiceServicer):
         self.rpc_ids.append(current_rpc().request_id)
         if self.error is not None:
             raise self.error
+        if len(self.requests) <= self.num_losses:
+            raise Unavailable("gone", reason=LOST)
         prompt = tokenizer_service_pb2.EncodedPrompt(ids=[4], tail_start=0)
         return tokenizer_service_pb2.RenderChatResponse(prompt=prompt)
 
@@ -198,6 +202,22 @@ async def test_a_service_that_does_not_answer_is_lost_and_no_deadline_of_the_cal
         error = await refusal(impatient.encode("m", "a", max_tokens=None, timeout_s=timeout_s))
     assert isinstance(error, Unavailable)
     assert error.reason == "TOKENIZER_LOST"
+
+
+@pytest.mark.parametrize("num_losses", [1, MAX_ASKS - 1, MAX_ASKS])
+async def test_a_call_that_is_lost_is_made_again_but_not_for_ever(
+    served: Serving, tokenizers: Tokenizers, num_losses: int
+) -> None:
+    """What is left of a connection may lose the second one, too; what kills services dies alone."""
+    tokenizers.num_losses = num_losses
+    async with open_channel(served.address) as channel:
+        patient = TokenizerClient(channel, patience_s=30.0)
+        call = patient.render_chat("m", ChatPrompt(messages=()), max_tokens=1, timeout_s=None)
+        if num_losses < MAX_ASKS:
+            assert (await call).token_ids == (4,)
+        else:
+            assert (await refusal(call)).reason == LOST
+    assert len(tokenizers.requests) == min(num_losses + 1, MAX_ASKS)
 
 
 async def test_the_librarys_own_words_do_not_reach_a_caller(
