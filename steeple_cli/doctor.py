@@ -23,7 +23,7 @@ from steeple_cli.model_path import find_model
 from steeple_cli.option import option, switch, with_options
 from steeple_cli.serve_options import OPTIONS, arguments_of
 from steeple_rpc.extras import missing_extra
-from steeple_rpc.telemetry import configure_logging
+from steeple_rpc.telemetry import silence
 
 _FINDING = ("revision", "hub_cache", "config", "host", "port")
 _ENGINE = {name: one for name, one in OPTIONS.items() if one.services == ("engine",)}
@@ -48,8 +48,8 @@ def _doctor(
 
     With --target: of a running deployment, through its public port. Ends 1 if anything fails.
     """
-    configure_logging(service="doctor", level="critical", form="console")
-    findings = list(_findings(named, target, given))
+    with silence():
+        findings = list(_findings(named, target, given))
     if json:
         sys.stdout.write(as_json(findings))
     else:

@@ -7,6 +7,8 @@ nobody caught: whatever a value holds, a line stays one line and no terminal obe
 import logging
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Literal
 
@@ -47,6 +49,17 @@ def configure_logging(*, service: str, level: str, form: Literal["console", "jso
     structlog.contextvars.bind_contextvars(service=service)
     _take_over_libraries(service, first, last)
     _take_over_crashes()
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Let no story of ours be told in the block: who runs it tells all that people need."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
 
 
 def logger() -> structlog.typing.FilteringBoundLogger:

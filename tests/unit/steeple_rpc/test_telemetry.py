@@ -86,3 +86,13 @@ def test_processes_that_share_a_stream_do_not_break_each_others_lines() -> None:
     script = "import os\npid = os.fork()\nfor n in range(2000): logger().info('told', n=n)\n"
     events = [json.loads(line) for line in lines("json", script + "if pid: os.waitpid(pid, 0)")]
     assert sorted(event["n"] for event in events) == [n for n in range(2000) for _ in range(2)]
+
+
+def test_what_is_told_in_silence_is_not_and_later_stories_are() -> None:
+    script = (
+        "from steeple_rpc.telemetry import silence\n"
+        "with silence(): logger().warning('unheard')\n"
+        "logger().warning('heard')\n"
+    )
+    (line,) = lines("json", script)
+    assert json.loads(line)["event"] == "heard"

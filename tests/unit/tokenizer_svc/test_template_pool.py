@@ -30,7 +30,8 @@ def pool() -> Iterator[TemplatePool]:
 
 
 def _workers() -> list[psutil.Process]:
-    children = psutil.Process().children(recursive=True)
+    # Not of services that other tests have left running.
+    children = psutil.Process().children()
     return [c for c in children if "tokenizer_svc.chat.template_worker" in c.cmdline()]
 
 
