@@ -13,10 +13,10 @@ import typer
 
 from steeple_cli.exits import FAILED, USAGE_ERROR
 from steeple_cli.option import option, switch
+from steeple_cli.remedies import told_with_remedy
 from steeple_client import DEFAULT_TARGET, NO_RETRIES, AsyncClient, ChannelTls, Client
 from steeple_rpc.errors import ServiceError
 from steeple_rpc.refused import SettingRefused
-from steeple_rpc.status import code_of
 
 _PANEL = "Connection"
 
@@ -107,5 +107,5 @@ def failures_told() -> Iterator[None]:
         sys.stderr.write(f"error: {error}\n")
         raise typer.Exit(USAGE_ERROR) from None
     except ServiceError as error:
-        sys.stderr.write(f"error: {code_of(error).name} {error.reason}: {error.message}\n")
+        sys.stderr.write(f"error: {told_with_remedy(error)}\n")
         raise typer.Exit(FAILED) from None

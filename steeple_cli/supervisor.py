@@ -139,7 +139,7 @@ def _told(
     listen: str, served: Mapping[str, Any], metrics: Mapping[str, str]
 ) -> str:  # numbers and words
     """The gateway's `model_served`, and where metrics are served, for people."""
-    places = ", ".join(f"{address} ({service})" for service, address in sorted(metrics.items()))
+    places = ", ".join(f"{metrics[name]} ({name})" for name in MODULES if name in metrics)
     return (
         "serving {model} ({architecture}, {dtype}) on {listen}: KV cache of {kv_tokens:,} tokens,"
         " at most {max_concurrency:g} requests of {max_model_len:,} tokens at once{metrics}"

@@ -9,6 +9,7 @@ import pytest
 
 from steeple_client import Client
 from tests.support.certificates import Authority, expired
+from tests.support.command import steeple
 from tests.support.deployment import ROOT, Deployment
 from tests.support.guarded import ALICE, GuardedGateway
 
@@ -37,6 +38,18 @@ def test_a_foreign_client_comes_in_by_tls_with_a_token(real: Deployment, tmp_pat
             [*command, url], capture_output=True, text=True, timeout=60, check=False
         )
         assert json.loads(without.stderr)["code"] == "unauthenticated"
+
+
+def test_a_command_that_does_not_trust_the_gateway_says_so_in_one_line(
+    real: Deployment, tmp_path: Path
+) -> None:
+    """The C library below tells of handshakes on its own; nobody wants to read that."""
+    upstreams = [f"--tokenizer={real.tokenizer.address}", f"--engine={real.engine.address}"]
+    with GuardedGateway(upstreams, tmp_path) as gateway:
+        done = steeple("generate", "2+2=", "--tls", f"--target={gateway.service.address}")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith("error: UNAVAILABLE: ")
+    assert "→ it does not trust us, or we not it: pass --tls-ca" in done.stderr
 
 
 def test_the_gateway_and_its_upstreams_prove_themselves_to_each_other(

@@ -209,7 +209,7 @@ async def test_a_number_that_is_too_large_is_a_typed_error(steeple: Command, opt
 async def test_nobody_there_is_a_typed_error() -> None:
     result = await Command("127.0.0.1:1")("generate", "x")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith("error: UNAVAILABLE ")
+    assert result.stderr.startswith("error: UNAVAILABLE: ")
 
 
 async def test_the_target_may_come_from_the_environment(

@@ -84,7 +84,7 @@ async def test_without_a_certificate_there_is_no_connection(guarded: Guarded) ->
     alone = tls(guarded)[:2]
     result = await steeple("generate", "2+2=", *alone, f"--token={guarded.token}")
     assert result.exit_code == 1
-    assert result.stderr.startswith("error: UNAVAILABLE ")
+    assert result.stderr.startswith("error: UNAVAILABLE: ")
     assert (await steeple("wait", "--timeout=0.5", *alone)).exit_code == 1
     assert (await steeple("wait", "--timeout=30", *tls(guarded))).exit_code == 0
 

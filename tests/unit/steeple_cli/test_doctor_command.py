@@ -15,10 +15,16 @@ from typer.testing import CliRunner, Result
 
 from steeple_cli.app import app
 from steeple_cli.doctoring.finding import fail, ok, warn
-from steeple_cli.doctoring.remedies import remedy_for
 from steeple_cli.doctoring.report import print_findings
+from steeple_cli.remedies import remedy_for, told_with_remedy
 from steeple_demo import model_dir
-from steeple_rpc.errors import ServiceError, Unauthenticated, Unavailable, Unsupported
+from steeple_rpc.errors import (
+    InvalidRequest,
+    ServiceError,
+    Unauthenticated,
+    Unavailable,
+    Unsupported,
+)
 from tests.support.models import edit_config
 
 NO_TORCH = """
@@ -193,3 +199,26 @@ def test_nothing_but_words_longer_than_a_line_leaves_the_terminal() -> None:
 )
 def test_trouble_on_the_way_has_a_remedy(error: ServiceError, told: str) -> None:
     assert told in remedy_for(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            Unavailable("refused"),
+            f"UNAVAILABLE: refused → {remedy_for(Unavailable('refused'))}",
+        ),
+        (
+            Unauthenticated("who?", reason="TOKEN_MISSING"),
+            "UNAUTHENTICATED TOKEN_MISSING: who? → pass --token-file or STEEPLE_TOKEN",
+        ),
+        (
+            InvalidRequest("top_k is 2", reason="OUT_OF_RANGE"),
+            "INVALID_ARGUMENT OUT_OF_RANGE: top_k is 2",
+        ),
+    ],
+    ids=lambda value: value.reason if isinstance(value, ServiceError) else "",
+)
+def test_a_failed_call_is_one_line_with_what_helps(error: ServiceError, line: str) -> None:
+    """Nothing is said twice, and nothing is advised where the message says all."""
+    assert told_with_remedy(error) == line

@@ -38,6 +38,13 @@ def test_brackets_in_a_help_are_text(runner: CliRunner) -> None:
     assert "TOML file: [serve] and a table" in runner.invoke(app, ["serve", "--help"]).stdout
 
 
+@pytest.mark.parametrize("command", ["serve", "doctor"])
+def test_an_argument_that_may_be_left_out_has_one_pair_of_brackets(
+    runner: CliRunner, command: str
+) -> None:
+    assert "[OPTIONS] [MODEL]" in runner.invoke(app, [command, "--help"]).stdout
+
+
 def test_help_names_every_command(runner: CliRunner) -> None:
     out = runner.invoke(app, ["--help"]).stdout
     assert all(f" {name} " in out for name in COMMANDS)

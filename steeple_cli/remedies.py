@@ -11,6 +11,7 @@ from steeple_rpc.errors import (
     Unavailable,
     Unsupported,
 )
+from steeple_rpc.status import code_of
 
 _LOG = "look into the log of the service"
 _BY_REASON: Mapping[str, str] = {
@@ -23,6 +24,7 @@ _BY_REASON: Mapping[str, str] = {
     "TOKEN_EXPIRED": "ask whoever runs it for a new token (steeple token new)",
     "TOKEN_INVALID": "pass a token whose hash is in the gateway's --token-hashes",
     "DRAINING": "it ends: start it again, or ask another gateway",
+    "NOT_READY": "ask what hinders it: steeple doctor --target",
 }
 # What grpc tells of a handshake that failed, in any of its words.
 _HANDSHAKE = ("handshake", "ssl", "tls", "certificate")
@@ -45,6 +47,16 @@ def remedy_for(error: ServiceError) -> str:
     return _KINDS.get(type(error), _LOG)
 
 
+def told_with_remedy(error: ServiceError) -> str:
+    """One line for who called: what failed, and what may help where the message does not say."""
+    kind = code_of(error).name
+    is_named = error.reason != kind
+    told = f"{kind} {error.reason}: {error.message}" if is_named else f"{kind}: {error.message}"
+    if is_named and error.reason not in _BY_REASON:
+        return told
+    return f"{told} → {remedy_for(error)}"
+
+
 def remedy_of_reason(reason: str) -> str:
     """What to do about a model that cannot be served."""
     return _BY_REASON.get(reason, _LOG)
@@ -56,5 +68,5 @@ def _unreachable(message: str) -> str:
     if any(word in message for word in _HANDSHAKE):
         return "it does not trust us, or we not it: pass --tls-ca, and a --target that it names"
     if "closed" in message or "reset" in message:
-        return "it speaks TLS or no gRPC: pass --tls or --tls-ca, or look at --target"
+        return "it speaks TLS, or no gRPC: pass --tls-ca (and --tls-cert), or look at --target"
     return "start it (steeple serve), or look at --target, the port and what lies between"
