@@ -58,7 +58,9 @@ class AsyncGenerationStream(AsyncIterator[Event]):
         """
         while not self._left.is_set() and self._progress.error is None:
             try:
-                message = await self._running.read()
+                # Whoever is cancelled here ends the call, and its read hears of that: what a read
+                # holds is never freed if it is cut off itself (docs/grpc.md).
+                message = await asyncio.shield(self._running.read())
             except (grpc.aio.AioRpcError, asyncio.CancelledError) as error:
                 await self._failed(error)
                 continue

@@ -3,15 +3,23 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import grpc
 import pytest
 
 from steeple_client import (
     NO_RETRIES,
     AsyncClient,
+    AsyncGenerationStream,
     Cancelled,
     EngineFault,
+    Event,
     Retries,
 )
+from steeple_client.aio_caller import AsyncCaller
+from steeple_client.calls import Call
+from steeple_client.credentials import Credentials
+from steeple_client.retries import Repeatable
+from steeple_client.terms import Terms
 from tests.support.answers import generate_events, played
 from tests.support.async_leaving import WAYS, Leave
 from tests.support.client_calls import FINISHED, STARTED
@@ -116,6 +124,62 @@ async def test_a_cancel_ends_the_pause_of_an_async_stream(
         stream.cancel()
         assert await asyncio.wait_for(reading, 5) == []
     assert len(script.requests) == 1
+
+
+class SilentCall:
+    """A call whose read comes to its own end when the call is cancelled."""
+
+    def __init__(self) -> None:
+        self.is_read = asyncio.Event()
+        self.was_cut_off = False
+        self.has_ended = asyncio.Event()
+        self._cancelled = asyncio.Event()
+
+    def __call__(self, *_: object, **__: object) -> "SilentCall":
+        return self
+
+    async def read(self) -> object:
+        self.is_read.set()
+        try:
+            await self._cancelled.wait()
+        except asyncio.CancelledError:
+            self.was_cut_off = True
+            raise
+        finally:
+            self.has_ended.set()
+        return grpc.aio.EOF
+
+    def cancel(self) -> None:
+        self._cancelled.set()
+
+
+async def test_a_reader_that_is_cancelled_ends_the_call_and_cuts_off_no_read() -> None:
+    """What a read holds is never freed if it is cut off (tests/contract/test_grpc_memory.py)."""
+    silent = SilentCall()
+    call: Call[Event | None] = Call(
+        method=lambda _: silent,
+        request=None,
+        read=lambda _: None,
+        repeatable=Repeatable.NEVER,
+        timeout_s=None,
+    )
+    credentials = Credentials(None, target="127.0.0.1:1", has_tls=False)
+    terms = Terms(
+        target="127.0.0.1:1",
+        tls=None,
+        credentials=credentials,
+        retries=NO_RETRIES,
+        timeout_s=None,
+    )
+    caller = AsyncCaller(terms)
+    reading = asyncio.create_task(_all_of(AsyncGenerationStream(caller, call)))
+    await silent.is_read.wait()
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    await asyncio.wait_for(silent.has_ended.wait(), 5)
+    assert not silent.was_cut_off
+    await caller.close()
 
 
 async def test_the_texts_of_an_async_stream_are_told_as_they_come(
