@@ -22,6 +22,7 @@ from gateway.services.models import ModelService
 from gateway.services.tokenization import TokenizationService
 from gateway.settings import GatewaySettings
 from gateway.takeover import TakeoverLimits
+from gateway.watchers import Watchers
 from steeple.inference.v1 import (
     embedding_service_pb2,
     embedding_service_pb2_grpc,
@@ -68,11 +69,12 @@ async def serve(settings: GatewaySettings, seen: Observed) -> None:
     window = LoadWindow(clock)
     watch = RequestWatches((metrics, window))
     pipeline = Pipeline(backends, admission, clock, _limits(settings), watch=watch)
-    load = LoadService(backends, admission, window, clock)
+    watchers = Watchers(max_wait_s=settings.slow_client_s)
+    load = LoadService(backends, admission, window, watchers, clock)
 
     def drain() -> None:
         pipeline.drain()
-        load.drain()
+        watchers.drain()
 
     process = ServiceProcess(settings, seen, access.interceptors())
     _add_services(process.server, pipeline, backends)

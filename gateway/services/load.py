@@ -10,13 +10,12 @@ from gateway.engine_history import EngineWork
 from gateway.load_window import LoadWindow
 from gateway.sliding import Latency
 from gateway.upstreams import Engine
+from gateway.watchers import Watchers
 from steeple.inference.v1 import load_service_pb2, load_service_pb2_grpc
 from steeple_rpc.context import Context
-from steeple_rpc.errors import Overloaded, Unavailable
 from steeple_rpc.limits import Bounds, check_number
 from steeple_rpc.version import steeple_version
 
-MAX_WATCHERS = 64
 DEFAULT_INTERVAL_MS = 1000
 INTERVAL_MS = Bounds(low=100, high=60_000)
 FRESH_S = 0.1
@@ -30,6 +29,7 @@ class LoadService(load_service_pb2_grpc.LoadServiceServicer):
         backends: whose engines are told of.
         admission: who holds permits.
         window: what happened in the last seconds.
+        watchers: who watch it.
         clock: monotonic seconds; the service begins now.
     """
 
@@ -38,6 +38,7 @@ class LoadService(load_service_pb2_grpc.LoadServiceServicer):
         backends: Backends,
         admission: Admission,
         window: LoadWindow,
+        watchers: Watchers,
         clock: Callable[[], float],
     ) -> None:
         self._backends = backends
@@ -46,12 +47,7 @@ class LoadService(load_service_pb2_grpc.LoadServiceServicer):
         self._clock = clock
         self._begin = self._made_at = clock()
         self._made: load_service_pb2.Load | None = None
-        self._num_watchers = 0
-        self._draining = asyncio.Event()
-
-    def drain(self) -> None:
-        """End all watches, and take no new one."""
-        self._draining.set()
+        self._watchers = watchers
 
     async def GetLoad(
         self, request: load_service_pb2.GetLoadRequest, context: Context
@@ -65,28 +61,11 @@ class LoadService(load_service_pb2_grpc.LoadServiceServicer):
         """The load again and again."""
         given = request.interval_ms if request.HasField("interval_ms") else DEFAULT_INTERVAL_MS
         check_number("interval_ms", given, INTERVAL_MS)
-        if self._num_watchers >= MAX_WATCHERS:
-            raise Overloaded(
-                f"{self._num_watchers} callers watch; the limit is {MAX_WATCHERS}",
-                reason="TOO_MANY_WATCHERS",
-                retry_after_s=1.0,
-            )
-        self._num_watchers += 1
-        try:
-            while not self._draining.is_set():
-                yield load_service_pb2.WatchLoadResponse(load=self._load())
-                await self._pause(given / 1e3)
-        finally:
-            self._num_watchers -= 1
-        raise Unavailable("the gateway is draining", reason="DRAINING")
-
-    async def _pause(self, seconds: float) -> None:
-        """Wait, but not beyond the drain."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._draining.wait()
-        except TimeoutError:
-            return
+        with self._watchers.place():
+            while True:
+                with self._watchers.telling():
+                    yield load_service_pb2.WatchLoadResponse(load=self._load())
+                await asyncio.sleep(given / 1e3)
 
     def _load(self) -> load_service_pb2.Load:
         now = self._clock()

@@ -13,10 +13,11 @@ from gateway.engine_history import EngineHistory
 from gateway.load_window import LoadWindow
 from gateway.pipeline import Pipeline
 from gateway.request_limits import RequestLimits
-from gateway.services.load import MAX_WATCHERS, LoadService
+from gateway.services.load import LoadService
 from gateway.upstream_values import EngineReport
+from gateway.watchers import MAX_WATCHERS, Watchers
 from steeple.inference.v1 import load_service_pb2, load_service_pb2_grpc
-from steeple_rpc.channel import open_channel
+from steeple_rpc.channel import channel_options, open_channel
 from steeple_rpc.errors import InvalidRequest, Overloaded, Unavailable
 from tests.support.gateway_fakes import (
     MODEL,
@@ -35,6 +36,8 @@ from tests.support.servers import drained, failure, serving
 # They exist in the stubs only.
 Stub = Any
 MS = 1_000_000
+NARROW = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 512))
+"""Room for a few messages."""
 
 
 class Clock:
@@ -67,7 +70,10 @@ class Harness:
         self.backends = behind(self.upstream)
         self.admission = Admission()
         self.window = LoadWindow(self.clock)
-        self.service = LoadService(self.backends, self.admission, self.window, self.clock)
+        self.watchers = Watchers(max_wait_s=0.5)
+        self.service = LoadService(
+            self.backends, self.admission, self.window, self.watchers, self.clock
+        )
         self.pipeline = Pipeline(
             self.backends,
             self.admission,
@@ -88,12 +94,32 @@ async def harness() -> Harness:
 
 
 @pytest.fixture
-async def stub(harness: Harness) -> AsyncIterator[Stub]:
+async def address(harness: Harness) -> AsyncIterator[str]:
     def add(server: grpc.aio.Server) -> None:
         load_service_pb2_grpc.add_LoadServiceServicer_to_server(harness.service, server)
 
-    async with serving(add) as served, open_channel(served.address) as channel:
+    async with serving(add) as served:
+        yield served.address
+
+
+@pytest.fixture
+async def stub(address: str) -> AsyncIterator[Stub]:
+    async with open_channel(address) as channel:
         yield load_service_pb2_grpc.LoadServiceStub(channel)
+
+
+@pytest.fixture
+async def unread(address: str) -> AsyncIterator[list[Any]]:
+    """Watches that nobody reads, as many as may be; so little is sent ahead that all wait soon."""
+    options = [*channel_options(), *NARROW]
+    async with grpc.aio.insecure_channel(address, options=options) as channel:
+        narrow = load_service_pb2_grpc.LoadServiceStub(channel)
+        calls = [narrow.WatchLoad(watching(100)) for _ in range(MAX_WATCHERS)]
+        for call in calls:
+            await call.initial_metadata()
+        yield calls
+        for call in calls:
+            call.cancel()
 
 
 async def load(stub: Stub) -> Any:
@@ -191,11 +217,33 @@ async def test_a_drain_ends_every_watch_at_once(stub: Stub, harness: Harness) ->
     calls = [stub.WatchLoad(watching(60_000)) for _ in range(3)]
     for call in calls:
         await call.read()
-    harness.service.drain()
+    harness.watchers.drain()
     for call in calls:
         error = await failure(call.read())
         assert isinstance(error, Unavailable)
         assert error.reason == "DRAINING"
+
+
+async def test_no_watch_begins_in_a_drain(stub: Stub, harness: Harness) -> None:
+    harness.watchers.drain()
+    error = await failure(drained(stub.WatchLoad(watching())))
+    assert isinstance(error, Unavailable)
+
+
+async def test_who_watches_and_does_not_read_loses_the_place(stub: Stub, unread: list[Any]) -> None:
+    """And is told so when it reads again."""
+    async with asyncio.timeout(10):
+        while True:
+            another = stub.WatchLoad(watching(60_000))
+            try:
+                await another.read()
+            except grpc.aio.AioRpcError:
+                continue
+            break
+    another.cancel()
+    error = await failure(drained(unread[0]))
+    assert isinstance(error, Overloaded)
+    assert error.reason == "CLIENT_TOO_SLOW"
 
 
 async def test_so_many_may_watch_and_whoever_leaves_makes_room(stub: Stub) -> None:
