@@ -11,8 +11,8 @@ from rich.console import Console
 from steeple_cli.connection import Connection, client_command, connected
 from steeple_cli.fact_table import Facts, fact_table
 from steeple_cli.option import switch
-from steeple_cli.sizes import bytes_text, number_text, seconds_text
 from steeple_client import Model, ModelEngine
+from steeple_rpc.sizes import bytes_text, number_text, seconds_text
 
 Json = Annotated[bool, switch("a line of JSON per model", "View", "--json")]
 _NOTHING = "no model is served now: steeple doctor tells why\n"

@@ -48,13 +48,5 @@ def _factor(letter: str, rest: str) -> int:
     return int((_KIBI if is_binary else _KILO) ** power)
 
 
-def told_size(num_bytes: int) -> str:
-    """A size for people: 3.1 GiB, 512.0 MiB, 1.5 KiB."""
-    for unit, step in (("GiB", 1 << 30), ("MiB", 1 << 20)):
-        if num_bytes >= step:
-            return f"{num_bytes / step:,.1f} {unit}"
-    return f"{num_bytes / _KIBI:,.1f} KiB"
-
-
 Quantity = Annotated[int, BeforeValidator(parse_quantity)]
 """A setting's whole number, which may be written so."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from steeple_rpc.lfs import is_pointer, pointers_told
 from tokenizer_svc.errors import StartupError
 
 # JSON values from files of the model's maker: any shape until checked.
@@ -57,6 +58,8 @@ def read_tokenizer_files(directory: Path) -> TokenizerFiles:
 
 
 def _read_json(path: Path) -> Json:
+    if is_pointer(path):
+        raise StartupError(pointers_told([path.name], path.parent))
     try:
         value = json.loads(path.read_bytes())
     except OSError as error:

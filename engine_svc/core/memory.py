@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from engine_svc.core.errors import StartupError
 from engine_svc.core.kv_cache.block_pool import blocks_for
-from steeple_rpc.quantities import told_size
+from steeple_rpc.sizes import bytes_text
 
 DEFAULT_SHARE = 0.4
 DEFAULT_MAX_BYTES = 4 << 30
@@ -96,10 +96,10 @@ def _too_small(request: MemoryRequest, wanted: int, fitting: int) -> str:
     if needed_bytes <= request.available_bytes:
         remedies.append(_more(request, needed_bytes))
     else:
-        remedies.append(f"free memory: {told_size(request.available_bytes)} are free in all")
+        remedies.append(f"free memory: {bytes_text(request.available_bytes)} are free in all")
     return (
-        f"one request of {wanted:,} tokens needs {told_size(needed_bytes)} of KV cache, and it has"
-        f" {told_size(_budget_bytes(request))}: {', or '.join(remedies)}"
+        f"one request of {wanted:,} tokens needs {bytes_text(needed_bytes)} of KV cache, and it has"
+        f" {bytes_text(_budget_bytes(request))}: {', or '.join(remedies)}"
     )
 
 
@@ -114,8 +114,8 @@ def _more(request: MemoryRequest, needed_bytes: int) -> str:
 def _too_large(request: MemoryRequest, kv_cache_bytes: int) -> str:
     option = "--kv-cache-bytes" if request.num_blocks is None else "--num-blocks"
     return (
-        f"{option}: a KV cache of {told_size(kv_cache_bytes)} does not fit, as"
-        f" {told_size(request.available_bytes)} are free: lower it"
+        f"{option}: a KV cache of {bytes_text(kv_cache_bytes)} does not fit, as"
+        f" {bytes_text(request.available_bytes)} are free: lower it"
     )
 
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 from steeple_cli.doctoring.finding import Finding, fail, ok, warn
 from steeple_cli.remedies import remedy_for, remedy_of_reason
-from steeple_cli.sizes import number_text, seconds_text
 from steeple_client import Client, EngineLoad, Load, Model
 from steeple_rpc.errors import ServiceError
+from steeple_rpc.sizes import number_text, seconds_text
 from steeple_rpc.version import steeple_version
 
 _PROMPT = "Hello"

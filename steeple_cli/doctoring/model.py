@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from engine_svc.survey import EngineSurvey, Stage, survey
 from steeple_cli.doctoring.finding import Finding, fail, ok, warn
-from steeple_cli.sizes import bytes_text, number_text
+from steeple_rpc.sizes import bytes_text, number_text
 
 _MAX_NAMED = 3
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from steeple_cli.doctoring.finding import Finding, fail, ok, warn
-from steeple_cli.sizes import number_text
+from steeple_rpc.sizes import number_text
 from tokenizer_svc.survey import TokenizerSurvey, survey
 
 

@@ -6,10 +6,10 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from steeple_cli.fact_table import Facts, fact_table
-from steeple_cli.sizes import number_text, seconds_text
 from steeple_cli.watching.bar import blocks_bar
 from steeple_client import EngineLoad, GatewayLoad, Latency, Load, ModelLoad
 from steeple_rpc.errors import ServiceError
+from steeple_rpc.sizes import number_text, seconds_text
 
 _NONE = "-"
 _BAD = "bold red"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from engine_svc.core.errors import StartupError
 from engine_svc.core.models.config_values import Json
+from steeple_rpc.lfs import is_pointer, pointers_told
 
 MAX_CONFIG_BYTES = 1 << 20
 MAX_INDEX_BYTES = 16 << 20
@@ -39,7 +40,7 @@ def own_file(directory: Path, name: str) -> Path:
     """The file of that name, if it belongs to the model; links are followed once, here.
 
     Raises:
-        StartupError: there is none, or it is a link to somewhere else.
+        StartupError: there is none, it is a link to somewhere else, or Git LFS has not fetched it.
     """
     root = directory.resolve()
     # The blobs have names of their own: messages keep the model's.
@@ -49,6 +50,8 @@ def own_file(directory: Path, name: str) -> Path:
         raise StartupError(f"{name}: there is no such file in the model directory: fetch it again")
     if not any(target.is_relative_to(home) for home in _homes(root)):
         raise StartupError(f"{name}: is a link that leaves the model directory: copy the file")
+    if is_pointer(target):
+        raise StartupError(pointers_told([name], directory))
     return path
 
 

@@ -5,7 +5,7 @@ import math
 from engine_svc.core.errors import StartupError
 from engine_svc.core.models.number_formats import ITEM_BYTES
 from engine_svc.core.models.safetensors_files import WeightFiles
-from steeple_rpc.quantities import told_size
+from steeple_rpc.sizes import bytes_text
 
 
 def check_room(weights: WeightFiles, *, dtype: str, available_bytes: int) -> None:
@@ -25,8 +25,8 @@ def check_room(weights: WeightFiles, *, dtype: str, available_bytes: int) -> Non
         return
     remedy = f"{_smaller(num_numbers, available_bytes)}free memory, or serve a smaller model"
     raise StartupError(
-        f"the weights need {told_size(needed_bytes)} as {dtype}, and"
-        f" {told_size(available_bytes)} of memory are free: {remedy}"
+        f"the weights need {bytes_text(needed_bytes)} as {dtype}, and"
+        f" {bytes_text(available_bytes)} of memory are free: {remedy}"
     )
 
 
@@ -35,5 +35,5 @@ def _smaller(num_numbers: int, available_bytes: int) -> str:
     for name, item_bytes in ITEM_BYTES.items():
         num_bytes = num_numbers * item_bytes
         if num_bytes <= available_bytes:
-            return f"pass --dtype {name} ({told_size(num_bytes)}), "
+            return f"pass --dtype {name} ({bytes_text(num_bytes)}), "
     return ""

@@ -7,6 +7,7 @@ import pytest
 
 from engine_svc.core.errors import StartupError
 from engine_svc.core.models.safetensors_files import list_weight_files
+from tests.support.lfs_pointer import LFS_POINTER
 from tests.support.safetensors_bytes import entry, write_safetensors
 
 FIRST = "model-00001-of-00002.safetensors"
@@ -154,3 +155,14 @@ def test_the_hub_cache_is_followed_to_its_blobs_and_no_further(tmp_path: Path) -
     link.symlink_to("../../../0f3a")
     with pytest.raises(StartupError, match="leaves the model directory"):
         list_weight_files(snapshot)
+
+
+def test_a_file_that_git_lfs_has_not_fetched_is_named(sharded: Path) -> None:
+    """It is text: as weights it would only be no safetensors file."""
+    (sharded / "model.safetensors").write_text(LFS_POINTER)
+    with pytest.raises(StartupError) as caught:
+        list_weight_files(sharded)
+    assert str(caught.value) == (
+        f"model.safetensors in {sharded} stands for a file that Git LFS has not fetched: run"
+        f" `git -C {sharded} lfs pull`"
+    )

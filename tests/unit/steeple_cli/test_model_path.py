@@ -7,6 +7,7 @@ import pytest
 from steeple_cli.model_missing import ModelNotFound
 from steeple_cli.model_path import find_model
 from steeple_demo import model_dir
+from tests.support.lfs_pointer import LFS_POINTER
 
 COMMIT = "0123abcd"
 
@@ -171,8 +172,7 @@ def test_a_repository_without_a_configuration_is_no_model(cache: Path) -> None:
 
 def test_files_that_git_lfs_has_not_fetched_are_named(tmp_path: Path) -> None:
     model = model_in(tmp_path / "clone")
-    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
-    (model / "model.safetensors").write_text(pointer)
+    (model / "model.safetensors").write_text(LFS_POINTER)
     told = refusal(model)
     assert told.startswith(f"model.safetensors in {model} stands for a file that Git LFS")
     assert told.endswith(f"run `git -C {model} lfs pull`")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from steeple_rpc.quantities import parse_quantity, told_size
+from steeple_rpc.quantities import parse_quantity
 
 
 @pytest.mark.parametrize(
@@ -60,11 +60,3 @@ def test_a_truth_is_no_number() -> None:
 def test_half_a_token_is_refused() -> None:
     with pytest.raises(ValueError, match=r"'1\.5' is not a whole number"):
         parse_quantity("1.5")
-
-
-@pytest.mark.parametrize(
-    ("num_bytes", "told"),
-    [(3_328_599_654, "3.1 GiB"), (512 << 20, "512.0 MiB"), (1536, "1.5 KiB"), (0, "0.0 KiB")],
-)
-def test_a_size_is_told_in_its_unit(num_bytes: int, told: str) -> None:
-    assert told_size(num_bytes) == told

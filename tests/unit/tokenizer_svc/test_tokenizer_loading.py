@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from steeple_rpc.fingerprint import tokenizer_fingerprint
+from tests.support.lfs_pointer import LFS_POINTER
 from tests.support.templates import in_process
 from tests.support.tokenizers import byte_level_json, loaded_family, write_model
 from tokenizer_svc.errors import StartupError
@@ -115,3 +116,10 @@ def test_padding_and_truncation_of_the_file_are_off(directory: Path) -> None:
         text, TextBounds(max_tokens=100, template_cpu_s=1.0), add_special_tokens=False
     ).ids
     assert loaded.decode(ids, skip_special_tokens=True) == text
+
+
+def test_a_file_that_git_lfs_has_not_fetched_is_named(directory: Path) -> None:
+    """It is text, and would only be no JSON."""
+    (directory / "tokenizer.json").write_text(LFS_POINTER)
+    with pytest.raises(StartupError, match=r"^tokenizer\.json in .* stands for .* lfs pull`$"):
+        read_tokenizer_files(directory)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from steeple_cli.sizes import bytes_text, number_text, seconds_text
+from steeple_rpc.sizes import bytes_text, number_text, seconds_text
 
 
 @pytest.mark.parametrize(
