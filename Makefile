@@ -17,8 +17,11 @@ help: ## Show this.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
 $(BIN)/python:
-	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or 3.12 is needed (make PYTHON=...)"; exit 2; }
-	$(PYTHON) -m venv $(VENV)
+	@$(or $(PYTHON),false) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' \
+	2> /dev/null || { echo "error: Python 3.11 or 3.12 is needed, and" \
+	"$(if $(PYTHON),$(PYTHON) is not one,none was found): install one, or name it (make PYTHON=...)"; exit 2; }
+	@echo "$(PYTHON) -m venv $(VENV)"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 2; }
 
 $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 	$(PIP_INSTALL) --editable '.[all]'
@@ -83,7 +86,7 @@ $(VENV)/.installed-docs: $(BIN)/python pyproject.toml constraints.txt
 # The builder tells of its own successors at each build, at length.
 docs: $(VENV)/.installed-docs ## Build the documents as a site into site/.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
-	@echo "site/index.html"
+	@echo "site/index.html; to search in it: python3 -m http.server --bind 127.0.0.1 --directory site"
 
 compose-test: $(VENV)/.installed-dev ## Build the images, run the compose file, kill its engine (root, Debian).
 	STEEPLE_COMPOSE=1 $(BIN)/pytest -rP tests/compose

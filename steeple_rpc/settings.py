@@ -211,6 +211,8 @@ def _told(
 ) -> str:
     """One fault; it has no location where several settings together are wrong."""
     told = message.removeprefix("Value error, ")
+    if told == "Field required":
+        told = "it must be given"
     if not location:
         return told
     name = ".".join(map(str, location)).replace("_", "-")

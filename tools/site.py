@@ -51,7 +51,10 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
         place = _page_of(path)
         if files.get_file_from_path(place) is not None:
             return f"{text}({place}{hash_sign}{anchor})"
-        return f"{text}({source_url.rstrip('/')}/{path})" if source_url else text.strip("[]")
+        if source_url:
+            return f"{text}({source_url.rstrip('/')}/{path})"
+        bare = text.strip("[]")
+        return bare if bare.strip("`") in path else f"{bare} (`{path}`)"
 
     return with_links(markdown, told)
 

@@ -8,6 +8,9 @@ gateway="http://${STEEPLE_TARGET:-127.0.0.1:50051}"
 descriptors="$(dirname "$0")/../../protos/steeple/descriptors.binpb"
 v1=steeple.inference.v1
 
+command -v "${BUF:-buf}" > /dev/null ||
+  { echo "error: no ${BUF:-buf} here: pip install buf-bin, or name one with BUF=" >&2; exit 2; }
+
 call() { "${BUF:-buf}" curl --protocol grpc --http2-prior-knowledge "$@"; }
 
 echo "# services, by reflection"

@@ -8,6 +8,9 @@ gateway="${STEEPLE_TARGET:-127.0.0.1:50051}"
 descriptors="$(dirname "$0")/../../protos/steeple/descriptors.binpb"
 v1=steeple.inference.v1
 
+command -v grpcurl > /dev/null ||
+  { echo "error: no grpcurl here: install it, or take buf_curl.sh beside this" >&2; exit 2; }
+
 echo "# services, by reflection"
 grpcurl -plaintext "$gateway" list
 

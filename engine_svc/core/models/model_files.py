@@ -30,7 +30,7 @@ def read_json(directory: Path, name: str, *, max_bytes: int = MAX_CONFIG_BYTES) 
     except OSError as error:
         raise StartupError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise StartupError(f"{path} is not JSON") from error
+        raise StartupError(f"{path} is not JSON: fetch the file again") from error
     if not isinstance(value, dict):
         raise StartupError(f"{path} is not a JSON object")
     return value
