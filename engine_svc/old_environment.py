@@ -19,6 +19,7 @@ from steeple_rpc.quantities import parse_quantity
 from steeple_rpc.refused import SettingRefused
 
 _TRUTHS = {"0": False, "false": False, "1": True, "true": True}
+_MAX_DIGITS = 18
 _SHAPE_DEFAULTS = {"WARMUP_PROMPT_LENS": "64", "WARMUP_NEW_TOKENS": "20", "WARMUP_BATCH_SIZES": "1"}
 
 
@@ -113,7 +114,8 @@ def _truth(one: _Found) -> bool:
 
 
 def _number(one: _Found) -> int:
-    if not (one.text.isascii() and one.text.isdecimal()):
+    is_number = one.text.isascii() and one.text.isdecimal() and len(one.text) <= _MAX_DIGITS
+    if not is_number:
         raise SettingRefused(f"{one.variable}={one.text}: it must be a whole number, 0 or more")
     return int(one.text)
 

@@ -12,7 +12,7 @@ DEFAULT_MAX_BYTES = 4 << 30
 
 _ROUND = ((8192, 1024), (2048, 256), (64, 64))
 """From so many tokens on, lengths are told in such steps."""
-_UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"))
+_UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +93,7 @@ def _too_small(request: MemoryRequest, wanted: int, fitting: int) -> str:
     needed = blocks_for(wanted, request.block_size) * request.block_size
     needed_bytes = needed * request.kv_bytes_per_token
     remedies = [f"lower --max-model-len to {_rounded(fitting):,}"] if fitting else []
-    if needed_bytes <= request.available_bytes:
+    if needed_bytes <= request.available_bytes or not request.is_in_host_memory:
         remedies.append(_more(request, needed_bytes))
     else:
         remedies.append(f"free memory: {bytes_text(request.available_bytes)} are free in all")
@@ -108,7 +108,12 @@ def _more(request: MemoryRequest, needed_bytes: int) -> str:
     if request.num_blocks is not None:
         block_bytes = request.block_size * request.kv_bytes_per_token
         return f"raise --num-blocks to {needed_bytes // block_bytes:,}"
-    return f"raise --kv-cache-bytes to {_rounded_up(needed_bytes)}"
+    limit = request.available_bytes if request.is_in_host_memory else None
+    enough = _rounded_up(needed_bytes, limit)
+    if request.kv_cache_share is not None:
+        # Two sizes of one cache are refused.
+        return f"pass --kv-cache-bytes {enough} for --kv-cache-share"
+    return f"raise --kv-cache-bytes to {enough}"
 
 
 def _too_large(request: MemoryRequest, kv_cache_bytes: int) -> str:
@@ -128,6 +133,10 @@ def _rounded(length: int) -> int:
     return length // step * step
 
 
-def _rounded_up(num_bytes: int) -> str:
-    unit, name = next((one for one in _UNITS if num_bytes >= one[0]), (1 << 10, "KiB"))
-    return f"{math.ceil(num_bytes * 10 / unit) / 10:g}{name}"
+def _rounded_up(num_bytes: int, limit: int | None) -> str:
+    """A round number above, in the largest unit that does not carry it beyond the limit."""
+    for unit, name in _UNITS:
+        tenths = math.ceil(num_bytes * 10 / unit)
+        if num_bytes >= unit and (limit is None or tenths * unit <= limit * 10):
+            return f"{tenths / 10:.1f}".removesuffix(".0") + name
+    return str(num_bytes)

@@ -63,6 +63,38 @@ def test_following_either_remedy_works(kv_cache_bytes: int, block_size: int) -> 
     assert plan(**given | {"kv_cache_bytes": enough}, max_model_len=20_000).num_blocks
 
 
+@pytest.mark.parametrize("spare", [0, 1, 1000, 40_000, 1 << 20])
+@pytest.mark.parametrize("wanted", [1000, 1023 << 10, (1 << 20) + 100])
+def test_a_remedy_asks_for_no_more_than_there_is(wanted: int, spare: int) -> None:
+    """However little the machine has beyond it: a number that is rounded may not pass that."""
+    needed_bytes = -(-wanted // 16) * 16 * 1024
+    given = {"model_max_len": 1 << 21, "available_bytes": needed_bytes + spare}
+    with pytest.raises(StartupError) as caught:
+        plan(**given, max_model_len=wanted, kv_cache_bytes=64 << 10)
+    more = re.search(r"raise --kv-cache-bytes to (\S+)$", str(caught.value))
+    assert more is not None
+    enough = int(str(parse_quantity(more[1])))
+    followed = plan(**{**given, "kv_cache_bytes": enough}, max_model_len=wanted)
+    assert followed.max_model_len == wanted
+
+
+def test_a_share_that_is_too_small_makes_room_for_a_size() -> None:
+    """Both together would be refused."""
+    with pytest.raises(StartupError, match=r"or pass --kv-cache-bytes 1MiB for --kv-cache-share$"):
+        plan(kv_cache_share=0.0005, max_model_len=1024)
+
+
+def test_what_a_devices_own_memory_lacks_is_not_looked_for_in_this_machines() -> None:
+    with pytest.raises(StartupError, match=r"raise --kv-cache-bytes to 4MiB$"):
+        plan(
+            available_bytes=1 << 20,
+            is_in_host_memory=False,
+            model_max_len=4096,
+            max_model_len=4096,
+            kv_cache_bytes=1 << 20,
+        )
+
+
 def test_a_number_of_blocks_is_what_it_is() -> None:
     """Even more than the seats can fill; too few are refused with how many it takes."""
     assert plan(num_blocks=1000).num_blocks == 1000

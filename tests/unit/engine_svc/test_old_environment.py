@@ -74,6 +74,7 @@ def test_the_engine_obeys_them(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"VLLM_SPYRE_USE_CHUNKED_PREFILL": "1"}, "needs VLLM_SPYRE_USE_CB=1"),
         ({"VLLM_SPYRE_USE_CB": "yes"}, "VLLM_SPYRE_USE_CB=yes: it can only be 0 or 1"),
         ({"VLLM_SPYRE_N_BLOCKS": "many"}, "VLLM_SPYRE_N_BLOCKS=many: it must be a whole number"),
+        ({"VLLM_SPYRE_N_BLOCKS": "9" * 5000}, "it must be a whole number"),
         ({"VLLM_SPYRE_WARMUP_PROMPT_LENS": "64,128"}, "must be lists of one length"),
     ],
 )
