@@ -1,5 +1,8 @@
 """Every public RPC has one way in as HTTP and JSON, for proxies that translate."""
 
+import re
+from pathlib import Path
+
 import pytest
 from google.api import annotations_pb2, http_pb2
 from google.protobuf.descriptor import MethodDescriptor
@@ -49,6 +52,12 @@ def test_a_public_method_takes_its_whole_request_as_the_body_or_only_reads(
     kind = rule(method).WhichOneof("pattern")
     assert kind == ("get" if method.name in READING else "post")
     assert rule(method).body == ("*" if kind == "post" else "")
+
+
+def test_envoy_translates_every_public_service() -> None:
+    text = (Path(__file__).parents[2] / "deploy" / "envoy" / "envoy.yaml").read_text()
+    named = set(re.findall(r"- (steeple\.inference\.v1\.\w+)\n", text))
+    assert named == {method.containing_service.full_name for method in PUBLIC}
 
 
 def test_no_two_methods_share_a_path() -> None:

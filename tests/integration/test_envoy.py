@@ -61,6 +61,16 @@ def test_a_stream_is_a_line_per_event(web: Envoy) -> None:
     assert (answer.status, text) == (200, "4")
 
 
+def test_the_load_is_told_once_and_again(front: Envoy) -> None:
+    answer = front.call("GET", "/v1/load")
+    assert answer.status == 200
+    (engine,) = answer.json["load"]["engines"]
+    assert engine["runner"] == "fake"
+    with front.calling("GET", "/v1/load:stream?interval_ms=100") as response:
+        for _ in range(2):
+            assert json.loads(response.readline())["load"]["models"]
+
+
 def test_lines_come_while_the_engine_computes(front: Envoy, engine_stub: Stub) -> None:
     """The proxy gathers nothing: the first text is there when most is still to be made."""
     with front.calling("POST", "/v1/generate:stream", LONG) as response:
