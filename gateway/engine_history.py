@@ -62,8 +62,18 @@ class EngineHistory:
         )
 
     def _has_restarted(self, report: EngineReport) -> bool:
-        """Counters only grow while a core lives."""
+        """Counters only grow while a core lives; a busy new one may pass some of the old one's."""
         last = self.last
-        return last is not None and (
-            report.num_steps < last.num_steps or report.num_output_tokens < last.num_output_tokens
+        return last is not None and any(
+            new < old for new, old in zip(_counters(report), _counters(last), strict=True)
         )
+
+
+def _counters(report: EngineReport) -> tuple[int, ...]:
+    return (
+        report.num_steps,
+        report.num_output_tokens,
+        report.num_preemptions,
+        report.num_prompt_tokens,
+        report.num_cached_prompt_tokens,
+    )

@@ -1,5 +1,7 @@
 """What the gateway remembers of the last seconds, and what an engine's counters tell."""
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.engine_history import EngineHistory
@@ -121,6 +123,25 @@ def test_a_new_core_counts_from_zero() -> None:
     history.note(report(4, 9), 2.0)
     assert history.work is not None
     assert (history.work.num_steps, history.work.num_output_tokens) == (2, 6)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        EngineReport(num_preemptions=5),
+        EngineReport(num_prompt_tokens=500),
+        EngineReport(num_cached_prompt_tokens=500),
+    ],
+)
+def test_a_new_core_that_is_ahead_of_the_old_one_in_steps_counts_from_zero(
+    more: EngineReport,
+) -> None:
+    """What was done would be less than nothing, which no message can say."""
+    history = EngineHistory()
+    history.note(replace(more, num_steps=1), 0.0)
+    history.note(report(9, 9), 1.0)
+    assert history.work is not None
+    assert (history.work.counted_s, history.work.num_steps) == (0.0, 0)
 
 
 def test_an_engine_that_falls_silent_is_not_idle() -> None:
