@@ -33,7 +33,9 @@ Share = Annotated[float, Field(gt=0, le=0.95)]
 class EngineSettings(ServiceSettings):
     """Settings of the engine service; environment names start with STEEPLE_ENGINE_."""
 
-    model_config = SettingsConfigDict(env_prefix="STEEPLE_ENGINE_", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="STEEPLE_ENGINE_", cli_prog_name="python -m engine_svc", populate_by_name=True
+    )
 
     listen: str = Field(default="127.0.0.1:50053", description="where to serve")
     max_message_bytes: Quantity = Field(

@@ -13,7 +13,9 @@ from steeple_rpc.tls.channel_tls import ChannelTls
 class GatewaySettings(ServiceSettings):
     """Settings of the gateway; environment names start with STEEPLE_GATEWAY_."""
 
-    model_config = SettingsConfigDict(env_prefix="STEEPLE_GATEWAY_")
+    model_config = SettingsConfigDict(
+        env_prefix="STEEPLE_GATEWAY_", cli_prog_name="python -m gateway"
+    )
 
     listen: str = Field(default="127.0.0.1:50051", description="where to serve")
     tokenizer: str = Field(

@@ -2,11 +2,19 @@
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from enum import Enum
 
-from steeple_client import Event, TextDelta
+from steeple_client import Event, Finished, Started, TextDelta, Usage
+
+_KINDS: Mapping[type, str] = {
+    Started: "started",
+    TextDelta: "delta",
+    Finished: "finished",
+    Usage: "usage",
+}
+"""The kinds of events by their names in the contract."""
 
 
 def print_text(events: Iterable[Event]) -> str:
@@ -28,7 +36,7 @@ def print_json(events: Iterable[Event]) -> str:
     """Write each event as one line: its kind and its fields; returns the whole text."""
     texts = []
     for event in events:
-        line = {"event": type(event).__name__.lower(), **asdict(event)}
+        line = {"event": _KINDS[type(event)], **asdict(event)}
         sys.stdout.write(json.dumps(line, default=_plain) + "\n")
         sys.stdout.flush()
         if isinstance(event, TextDelta):

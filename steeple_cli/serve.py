@@ -51,8 +51,9 @@ class ServeCommand(Command):
 def _serve(context: typer.Context, named: _Model = None, **given: Any) -> None:  # typer's values
     """Serve a model: gateway, tokenizer service and engine service.
 
-    Until Ctrl-C or SIGTERM. Counts and sizes may be written as 32k or 4GiB. vLLM's flags are taken,
-    too; see docs/configuration.md.
+    Until Ctrl-C or SIGTERM. Counts and sizes may be written as 32k or 4GiB.
+
+    vLLM's flags are taken, too; see docs/configuration.md.
     """
     console = ServeConsole(level=given["log_level"].value, as_json=given["log_json"])
     try:

@@ -16,7 +16,9 @@ Count = Annotated[Quantity, Field(ge=1, le=1 << 24)]
 class TokenizerSettings(ServiceSettings):
     """Settings of the tokenizer service; environment names start with STEEPLE_TOKENIZER_."""
 
-    model_config = SettingsConfigDict(env_prefix="STEEPLE_TOKENIZER_")
+    model_config = SettingsConfigDict(
+        env_prefix="STEEPLE_TOKENIZER_", cli_prog_name="python -m tokenizer_svc"
+    )
 
     listen: str = Field(default="127.0.0.1:50052", description="where to serve")
     max_message_bytes: Quantity = Field(

@@ -80,7 +80,7 @@ async def test_json_tells_every_event_on_a_line(
     assert result.exit_code == 0
     started, delta, finished, usage = lines(result)
     assert (started["event"], started["model"], started["sampling"]["seed"]) == ("started", "m", 7)
-    assert (delta["event"], delta["text"]) == ("textdelta", "4")
+    assert (delta["event"], delta["text"]) == ("delta", "4")
     assert (finished["event"], finished["reason"], finished["stop"]) == ("finished", "eos", 0)
     assert (usage["event"], usage["num_completion_tokens"]) == ("usage", 1)
 
@@ -247,7 +247,7 @@ async def test_a_conversation_can_be_told_as_json(
     result = await steeple("chat", "--json", stdin="one\ntwo\n")
     assert [line["event"] for line in lines(result)] == [
         "started",
-        "textdelta",
+        "delta",
         "finished",
         "usage",
     ] * 2
