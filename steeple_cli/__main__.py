@@ -1,5 +1,6 @@
 """The `steeple` command: what its process does, whatever comes in its way."""
 
+import io
 import sys
 
 from steeple_cli.exits import FAILED, INTERRUPTED
@@ -7,6 +8,9 @@ from steeple_cli.exits import FAILED, INTERRUPTED
 
 def main() -> None:
     """Run the command line."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A locale that lacks a character of an answer or a table shows a question mark.
+        sys.stdout.reconfigure(errors="replace")
     try:
         # Here, so that a Ctrl-C meanwhile ends like any other.
         from steeple_cli.app import app  # noqa: PLC0415

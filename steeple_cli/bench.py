@@ -1,7 +1,6 @@
 """`steeple bench`: put a load on a gateway and measure what its callers see."""
 
 import sys
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -10,22 +9,20 @@ from typing import Annotated, Self
 
 import typer
 import uvloop
-from rich.console import Console
 
 from steeple_cli import bench_options as given
 from steeple_cli.benching.chart import check_chart, draw_chart
 from steeple_cli.benching.compare import compared
 from steeple_cli.benching.given_bench import DEFAULT_OUTPUT_LENS, GivenBench
+from steeple_cli.benching.measure import Measurement, measure
 from steeple_cli.benching.plan import BenchPlan
 from steeple_cli.benching.report import Measured, Point, Report, read_report, write_report
-from steeple_cli.benching.run import PointRun, run_points
-from steeple_cli.benching.table import as_text, point_line
+from steeple_cli.benching.run import PointRun
+from steeple_cli.benching.table import as_text
 from steeple_cli.connection import Connection, client_command, failures_told
-from steeple_cli.exits import FAILED
+from steeple_cli.exits import FAILED, INTERRUPTED
 from steeple_cli.help import Command, Group
-from steeple_cli.load.caller import Callers
 from steeple_cli.writable import why_unwritable
-from steeple_client import Model
 from steeple_rpc.refused import SettingRefused
 
 _HELP = "Put a load on a gateway; measure what its callers see."
@@ -69,8 +66,12 @@ def run(  # noqa: PLR0913 - one parameter per option of the command
     with failures_told():
         plan = GivenBench(**{each.name: options[each.name] for each in fields(GivenBench)}).plan()
         outputs = _Outputs.checked(json=json, chart=chart, baseline=baseline)
-        measurement = uvloop.run(_measure(plan, connection))
+        measurement = uvloop.run(measure(plan, connection))
         outputs.tell(_report(plan, measurement), measurement.last)
+    if measurement.was_interrupted:
+        num_measured, num_wanted = len(measurement.points), len(plan.shapes)
+        sys.stderr.write(f"interrupted: {num_measured} of {num_wanted} loads were measured\n")
+        raise typer.Exit(INTERRUPTED)
     if not all(_is_good(point) for point in measurement.points):
         raise typer.Exit(FAILED)
 
@@ -118,34 +119,7 @@ class _Outputs:
             draw_chart(self.chart, report, last)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Measurement:
-    """What answered, and how."""
-
-    model: Model
-    points: tuple[Point, ...]
-    last: PointRun
-    """With its samples; those of earlier points are gone."""
-
-
-async def _measure(plan: BenchPlan, connection: Connection) -> _Measurement:
-    console = Console(stderr=True, highlight=False)
-    points: list[Point] = []
-    async with AsyncExitStack() as stack:
-        clients = [
-            await stack.enter_async_context(connection.open_to_measure())
-            for _ in range(plan.asking.num_connections)
-        ]
-        model = await clients[0].model(plan.options.get("model", ""))
-        callers = Callers(clients)
-        async for last in run_points(plan, callers, model, console):
-            points.append(last.point)
-            if len(plan.shapes) > 1:
-                console.print(point_line(last.point), markup=False, soft_wrap=True)
-    return _Measurement(model=model, points=tuple(points), last=last)
-
-
-def _report(plan: BenchPlan, measurement: _Measurement) -> Report:
+def _report(plan: BenchPlan, measurement: Measurement) -> Report:
     model = measurement.model
     return Report(
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),

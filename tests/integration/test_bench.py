@@ -1,6 +1,8 @@
 """`steeple bench` against real services: what it counts is what was asked for, to the token."""
 
 import json
+import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 
 from steeple_cli.benching.prompts import DrawnPrompts
 from steeple_cli.planning.lengths import Uniform
+from tests.support.command import ENVIRONMENT, STEEPLE, TIMEOUT_S
 from tests.support.commands import steeple
 from tests.support.deployment import Deployment
 
@@ -182,3 +185,29 @@ def test_a_token_never_leaves_this_machine_in_plaintext() -> None:
     told = steeple("bench", "--target=192.0.2.1:50051", "--token=secret", status=1)
     assert "TOKEN_NEEDS_TLS" in told.stderr
     assert "secret" not in told.output
+
+
+def test_ctrl_c_keeps_the_loads_that_were_measured(fake: Deployment, tmp_path: Path) -> None:
+    """The second one would take five minutes."""
+    out, chart = tmp_path / "b.json", tmp_path / "b.png"
+    running = subprocess.Popen(
+        [
+            *(*STEEPLE, "bench", f"--target={fake.target}", "--rate=200,0.02", "--requests=5"),
+            *("--prompt-lens=5", "--output-lens=2", f"--json={out}", f"--chart={chart}"),
+        ],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert running.stderr is not None
+        assert running.stderr.readline().startswith("200 requests/s: 5 done")
+        running.send_signal(signal.SIGINT)
+        stdout, stderr = running.communicate(timeout=TIMEOUT_S)
+    finally:
+        running.kill()
+    assert (running.returncode, stderr) == (130, "interrupted: 1 of 2 loads were measured\n")
+    assert "requests done           5" in stdout
+    assert [point["level"] for point in points(out)] == [200]
+    assert chart.exists()

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from steeple_cli.app import app
 from steeple_cli.commands import COMMANDS
-from tests.support.command import ENVIRONMENT, TIMEOUT_S
+from tests.support.command import ENVIRONMENT, TIMEOUT_S, steeple
 
 CTRL_C_WHILE_IMPORTING = """
 import signal
@@ -30,10 +30,19 @@ main()
 """
 
 
-def python(program: str) -> "subprocess.CompletedProcess[str]":
+PRINTS_AN_ARROW = """
+import sys
+from steeple_cli import app, __main__
+
+app.app = lambda: sys.stdout.write("a \\u2192 b\\n")
+__main__.main()
+"""
+
+
+def python(program: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-c", program],
-        env=ENVIRONMENT,
+        env={**ENVIRONMENT, **environment},
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,
@@ -72,6 +81,18 @@ def test_a_command_imports_only_its_own(arguments: list[str], unwanted: list[str
         f"print([m for m in {unwanted} if m in sys.modules])\n"
     )
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+def test_what_the_locale_lacks_is_a_question_mark() -> None:
+    """Not a traceback: a box of the help, a bar, a word of an answer."""
+    environment = {"PYTHONIOENCODING": "ascii", "COLUMNS": "80"}
+    done = steeple("wait", "--help", environment=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    plain = steeple("wait", "--help", environment={"PYTHONIOENCODING": "utf-8", "COLUMNS": "80"})
+    assert plain.stdout.isascii() is False
+    assert "--timeout" in done.stdout
+    answer = python(PRINTS_AN_ARROW, PYTHONIOENCODING="ascii")
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "a ? b\n", "")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
