@@ -21,5 +21,10 @@ def missing_extra(extra: str, *, needed_by: str) -> str | None:
     missing = [module for module in EXTRAS[extra] if find_spec(module) is None]
     if not missing:
         return None
-    install = f"pip install 'steeple[{extra}]'"
-    return f"{needed_by} needs {' and '.join(missing)}, not installed here: {install}"
+    lacking = " and ".join(missing)
+    return f"{needed_by} needs {lacking}, not installed here: {install_command(extra)}"
+
+
+def install_command(extra: str) -> str:
+    """What brings an extra, from an index or from a checkout."""
+    return f"pip install 'steeple[{extra}]' (in a checkout: '.[{extra}]')"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from importlib import metadata
 
 from steeple_cli.doctoring.finding import Finding, fail, ok, warn
-from steeple_rpc.extras import missing_extra
+from steeple_rpc.extras import install_command, missing_extra
 from steeple_rpc.version import steeple_version
 
 _OLDEST, _TOO_NEW = (3, 11), (3, 13)
@@ -26,9 +26,7 @@ def look_at_installation() -> Iterator[Finding]:
     yield ok("libraries", told or "none of those that serve a model", **held)
     for extra, needed_by in _NEEDED_BY.items():
         if missing := missing_extra(extra, needed_by=needed_by):
-            yield warn(
-                "libraries", missing.partition(": pip")[0], f"pip install 'steeple[{extra}]'"
-            )
+            yield warn("libraries", missing.partition(": pip")[0], install_command(extra))
 
 
 def _version(name: str) -> str:

@@ -63,7 +63,9 @@ def test_a_service_without_its_extra_names_the_command(
 ) -> None:
     told = environments(None).run("-m", module, "--model=somewhere", status=USAGE_ERROR)
     assert told.startswith(f"error: the {extra} service needs ")
-    assert told.endswith(f"not installed here: pip install 'steeple[{extra}]'\n")
+    assert told.endswith(
+        f"not installed here: pip install 'steeple[{extra}]' (in a checkout: '.[{extra}]')\n"
+    )
     assert told.count("\n") == 1
 
 
@@ -80,7 +82,8 @@ def test_a_picture_without_its_extra_names_the_command(environments: Environment
     plan = ("-m", "steeple_cli", "plan", "--requests", "5", "--timeline", "plan.png")
     told = environments(None).run(*plan, status=USAGE_ERROR)
     assert told == (
-        "error: --timeline needs matplotlib, not installed here: pip install 'steeple[charts]'\n"
+        "error: --timeline needs matplotlib, not installed here: pip install 'steeple[charts]'"
+        " (in a checkout: '.[charts]')\n"
     )
 
 

@@ -43,6 +43,7 @@ def test_all_that_is_missing_is_named_with_the_remedy(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     assert missing_extra("tokenizer", needed_by="this") == (
         "this needs jinja2 and tokenizers, not installed here: pip install 'steeple[tokenizer]'"
+        " (in a checkout: '.[tokenizer]')"
     )
 
 
@@ -59,5 +60,5 @@ def test_a_service_without_its_extra_says_so_and_ends_with_2(extra: str, module:
     assert done.returncode == USAGE_ERROR
     assert done.stderr == (
         f"error: the {extra} service needs {module}, not installed here:"
-        f" pip install 'steeple[{extra}]'\n"
+        f" pip install 'steeple[{extra}]' (in a checkout: '.[{extra}]')\n"
     )
