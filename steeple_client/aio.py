@@ -40,7 +40,7 @@ class AsyncClient:
             None = the server's limit.
 
     Raises:
-        InvalidRequest: the token cannot be sent there.
+        InvalidRequest: the token cannot be sent there, or `timeout_s` is not above 0.
         SettingRefused: a file of `tls`, or the token's, cannot be used.
     """
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from steeple_client.calls import Call
+from steeple_client.calls import WATCH_TIMEOUT_S, Call
 from steeple_client.credentials import Credentials
 from steeple_client.retries import Attempts, Retries
 from steeple_rpc.address import host_of
@@ -35,6 +35,20 @@ def check_target(target: str) -> None:
     host_of(target)
 
 
+def check_timeout(timeout_s: float) -> None:
+    """Refuse a time in which nothing can be.
+
+    Raises:
+        InvalidRequest: it is no number above 0; infinity is one.
+    """
+    if not timeout_s > 0:
+        raise InvalidRequest(
+            f"timeout_s must be above 0; it is {timeout_s:g}",
+            reason="OUT_OF_RANGE",
+            field="timeout_s",
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """A client's own, for every call that says nothing else."""
@@ -47,9 +61,19 @@ class Terms:
 
     def __post_init__(self) -> None:
         check_target(self.target)
+        if self.timeout_s is not None:
+            check_timeout(self.timeout_s)
 
     def attempts(self, call: Call[object], now_s: float) -> Attempts:
-        """The attempts of a call that begins now."""
+        """The attempts of a call that begins now.
+
+        Raises:
+            InvalidRequest: its time is none.
+        """
         timeout_s = self.timeout_s if call.timeout_s is None else call.timeout_s
-        ends_at_s = None if timeout_s is None else now_s + timeout_s
+        if timeout_s is None:
+            return Attempts(self.retries, call.repeatable, ends_at_s=None)
+        check_timeout(timeout_s)
+        # The library takes what it cannot count, as infinity, for the past.
+        ends_at_s = now_s + min(timeout_s, WATCH_TIMEOUT_S)
         return Attempts(self.retries, call.repeatable, ends_at_s=ends_at_s)
