@@ -10,8 +10,9 @@ import typer
 
 from steeple_cli import plan_options as given
 from steeple_cli.exits import USAGE_ERROR
+from steeple_cli.planning.choices import option_name
 from steeple_cli.planning.compare import Comparison, Outcome, compare
-from steeple_cli.planning.counts import checked_count
+from steeple_cli.planning.counts import checked_count, read_count
 from steeple_cli.planning.errors import PlanRefused
 from steeple_cli.planning.given_policy import GivenPolicy
 from steeple_cli.planning.given_workload import GivenWorkload
@@ -56,9 +57,13 @@ def plan(  # noqa: PLR0913 - one parameter per option of the command
     timeline: given.Timeline = None,
     as_json_: given.Json = False,
 ) -> None:
-    """Simulate batching policies on a workload: latencies, padding."""
+    """Simulate batching policies on a workload: latencies, padding.
+
+    Counts may be written as 32k.
+    """
     options = locals()  # all of the above, by name
     try:
+        options |= {name: read_count(option_name(name), options[name]) for name in given.NUMBERS}
         policy = _filled(GivenPolicy, options)
         workload = _filled(GivenWorkload, options)
         step_time = _filled(StepTime, options)

@@ -11,19 +11,29 @@ from steeple_cli.serve_options import OPTIONS
 _BATCHES, _REQUESTS, _TIME, _OUTPUT = "Batches", "Requests", "Step time", "Output"
 
 
+_N = "<n>"
+NUMBERS = (
+    *("max_model_len", "max_num_seqs", "max_num_batched_tokens", "block_size", "num_blocks"),
+    *("max_batch_tkv", "min_decode_rows", "requests", "max_tokens"),
+)
+"""What may be written as 32k."""
+
+
 def _served(name: str) -> typer.models.OptionInfo:
     """An option that `steeple serve` has, too."""
     one = OPTIONS[name]
-    return (switch if one.kind is bool else option)(one.text, one.group)
+    if one.kind is bool:
+        return switch(one.text, one.group)
+    return option(one.text, one.group, **one.how)
 
 
-MaxModelLen = Annotated[int | None, _served("max_model_len")]
-MaxNumSeqs = Annotated[int | None, _served("max_num_seqs")]
-MaxNumBatchedTokens = Annotated[int | None, _served("max_num_batched_tokens")]
+MaxModelLen = Annotated[str | None, _served("max_model_len")]
+MaxNumSeqs = Annotated[str | None, _served("max_num_seqs")]
+MaxNumBatchedTokens = Annotated[str | None, _served("max_num_batched_tokens")]
 WarmupShapes = Annotated[str | None, _served("warmup_shapes")]
 Join = Annotated[str | None, _served("join")]
-MaxBatchTkv = Annotated[int | None, _served("max_batch_tkv")]
-MinDecodeRows = Annotated[int | None, _served("min_decode_rows")]
+MaxBatchTkv = Annotated[str | None, _served("max_batch_tkv")]
+MinDecodeRows = Annotated[str | None, _served("min_decode_rows")]
 Interleave = Annotated[bool | None, _served("interleave")]
 OverLimit = Annotated[str | None, _served("over_limit")]
 PauseOrder = Annotated[str | None, _served("pause_order")]
@@ -31,19 +41,19 @@ PrefixCaching = Annotated[bool | None, _served("prefix_caching")]
 Scheduler = Annotated[
     list[str] | None, option("policies to compare: a,b; default: continuous", _BATCHES)
 ]
-BlockSize = Annotated[int | None, option("tokens per KV block", _BATCHES)]
+BlockSize = Annotated[str | None, option("tokens per KV block", _BATCHES, metavar=_N)]
 NumBlocks = Annotated[
-    int | None, option("KV blocks; default: max_num_seqs full requests", _BATCHES)
+    str | None, option("KV blocks; default: max_num_seqs full requests", _BATCHES, metavar=_N)
 ]
 RequestsFile = Annotated[Path | None, option("a request per line, as JSON", _REQUESTS)]
-Requests = Annotated[int | None, option("how many; default: 100", _REQUESTS)]
+Requests = Annotated[str | None, option("how many; default: 100", _REQUESTS, metavar=_N)]
 Rate = Annotated[float | None, option("arrivals per second; default: all at once", _REQUESTS)]
 PromptLens = Annotated[
     str | None, option("256, uniform:1:512 or lognormal:256:0.5 (median, sigma)", _REQUESTS)
 ]
 OutputLens = Annotated[str | None, option("likewise; defaults: 256 and 64", _REQUESTS)]
 MaxTokens = Annotated[
-    int | None, option("what all ask for; default: what they will get", _REQUESTS)
+    str | None, option("what all ask for; default: what they will get", _REQUESTS, metavar=_N)
 ]
 Seed = Annotated[int | None, option("the same seed, the same requests; default: 0", _REQUESTS)]
 StepBaseMs = Annotated[float, option("of every step", _TIME, "--step-base-ms")]

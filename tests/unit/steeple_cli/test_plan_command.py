@@ -154,6 +154,8 @@ def test_a_timeline_is_drawn(tmp_path: Path) -> None:
             ["--scheduler=static", "--warmup-shapes=16384:16384:1024", "--block-size=1"],
             ["--warmup-shapes", "KV blocks", MOST],
         ),
+        (["--max-model-len=long"], ["--max-model-len", "'long' is not a number", "4k"]),
+        (["--num-blocks=1.5"], ["--num-blocks", "not a whole number"]),
         (["--rate=0"], ["--rate", "0.0001", "0"]),
         (["--rate=1e-308"], ["--rate", "0.0001", "1e-308"]),
         (["--rate=nan"], ["--rate", "nan"]),
@@ -178,6 +180,18 @@ def test_what_cannot_be_planned_ends_2_with_one_line(arguments: list[str], told:
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1
     assert all(word in result.stderr for word in told)
+
+
+def test_counts_are_written_as_serve_takes_them() -> None:
+    """32k is decimal, 1K binary."""
+    written = plan(
+        *SMALL, "--max-model-len=1K", "--max-num-batched-tokens=2,000", "--num-blocks=4k"
+    )
+    assert written.exit_code == 0, written.stderr
+    plain = plan(
+        *SMALL, "--max-model-len=1024", "--max-num-batched-tokens=2000", "--num-blocks=4000"
+    )
+    assert written.stdout == plain.stdout
 
 
 def test_defaults_are_those_of_serve(tmp_path: Path) -> None:
