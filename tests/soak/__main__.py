@@ -111,7 +111,7 @@ def broken_promises(
     told = []
     groups: dict[tuple[str, bool], list[History]] = {}
     for history in histories:
-        is_out = any(begin <= history.sent_s <= end for begin, end in outages)
+        is_out = any(_meets(history, begin, end) for begin, end in outages)
         groups.setdefault((kind_of(history.request), is_out), []).append(history)
     for (kind, is_out), some in sorted(groups.items(), key=itemgetter(0)):
         allowed = ALLOWED | EXPECTED_FAILURES.get(kind, frozenset())
@@ -122,6 +122,14 @@ def broken_promises(
         )
         told += violations(some, promise)
     return told
+
+
+def _meets(history: History, begin_s: float, end_s: float) -> bool:
+    """Whether a request that got nothing was under way in an outage, or came in it.
+
+    One sent a moment before it is refused as those after it; one that has begun goes on.
+    """
+    return not history.events and begin_s <= history.ended_s and history.sent_s <= end_s
 
 
 async def soak(minutes: float, seed: int) -> int:
