@@ -2,15 +2,13 @@
 
 import functools
 import inspect
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
+from steeple_cli.ending import end
 from steeple_cli.exits import FAILED, USAGE_ERROR
 from steeple_cli.option import option, switch
 from steeple_cli.remedies import told_with_remedy
@@ -68,15 +66,20 @@ class Connection:
         return ChannelTls(ca=self.tls_ca, cert=self.tls_cert, key=self.tls_key)
 
 
-def client_command(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command an option per field of its parameter `connection`."""
-    signature = inspect.signature(command)
-    added = [
+def connection_parameters() -> list[inspect.Parameter]:
+    """What typer makes the options of; they bear the names of the fields."""
+    return [
         inspect.Parameter(
             field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type
         )
         for field in fields(Connection)
     ]
+
+
+def client_command(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command an option per field of its parameter `connection`."""
+    signature = inspect.signature(command)
+    added = connection_parameters()
     own = [each for name, each in signature.parameters.items() if name != "connection"]
 
     @functools.wraps(command)
@@ -104,8 +107,6 @@ def failures_told() -> Iterator[None]:
     try:
         yield
     except SettingRefused as error:
-        sys.stderr.write(f"error: {error}\n")
-        raise typer.Exit(USAGE_ERROR) from None
+        end(USAGE_ERROR, str(error))
     except ServiceError as error:
-        sys.stderr.write(f"error: {told_with_remedy(error)}\n")
-        raise typer.Exit(FAILED) from None
+        end(FAILED, told_with_remedy(error))

@@ -5,10 +5,9 @@ import socket
 import sys
 from contextlib import aclosing
 
-import typer
-
 from steeple_cli.child import ChildRefused
 from steeple_cli.console import ServeConsole
+from steeple_cli.ending import end
 from steeple_cli.exits import FAILED
 from steeple_cli.model_path import find_model
 from steeple_cli.serve_plan import ServePlan
@@ -30,11 +29,9 @@ def demo() -> None:
     try:
         text = asyncio.run(_demonstrate())
     except (ChildRefused, ServiceError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        raise typer.Exit(FAILED) from None
+        end(FAILED, str(error))
     if text.strip() != ANSWER:
-        sys.stderr.write(f"error: the answer to {QUESTION!r} must be {ANSWER!r}; it was {text!r}\n")
-        raise typer.Exit(FAILED)
+        end(FAILED, f"the answer to {QUESTION!r} must be {ANSWER!r}; it was {text!r}")
     sys.stdout.write("verified; all services have ended\n")
 
 

@@ -2,16 +2,14 @@
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
 from importlib.util import find_spec
-from inspect import Parameter
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from steeple_cli.connection import Connection, failures_told
+from steeple_cli.connection import Connection, connection_parameters, failures_told
 from steeple_cli.doctoring.deployment import look_at_deployment
 from steeple_cli.doctoring.finding import Finding, fail, ok
 from steeple_cli.doctoring.installation import look_at_installation
@@ -60,7 +58,7 @@ def _doctor(
 
 def _findings(named: str | None, target: str | None, given: Mapping[str, Any]) -> Iterator[Finding]:
     if target is not None:
-        connection = Connection(target=target, **{name: given[name] for name in _connection()})
+        connection = Connection(target=target, **{one.name: given[one.name] for one in _PROOFS})
         with failures_told(), connection.open() as client:
             yield from look_at_deployment(client, target)
     if target is None or named is not None:
@@ -101,18 +99,7 @@ def _engine_arguments(directory: Path, given: Mapping[str, Any]) -> Sequence[str
     return [f"--model={directory}", *config, *asked.get("engine", ())]
 
 
-def _connection() -> list[str]:
-    return [field.name for field in fields(Connection) if field.name != "target"]
+_PROOFS = [each for each in connection_parameters() if each.name != "target"]
+_SERVED = [OPTIONS[name].parameter(name) for name in (*_FINDING, *_ENGINE)]
 
-
-def _parameters() -> Iterator[Parameter]:
-    for name in (*_FINDING, *_ENGINE):
-        yield OPTIONS[name].parameter(name)
-    for field in fields(Connection):
-        if field.name != "target":
-            yield Parameter(
-                field.name, Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type
-            )
-
-
-doctor = with_options(_doctor, list(_parameters()))
+doctor = with_options(_doctor, [*_SERVED, *_PROOFS])

@@ -1,6 +1,5 @@
 """`steeple models`: what is served, its room, and how long it took to load."""
 
-import json as json_module
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -11,6 +10,7 @@ from rich.console import Console
 from steeple_cli.connection import Connection, client_command, connected
 from steeple_cli.fact_table import Facts, fact_table
 from steeple_cli.option import switch
+from steeple_cli.printing import print_line
 from steeple_client import Model, ModelEngine
 from steeple_rpc.sizes import bytes_text, number_text, seconds_text
 
@@ -25,7 +25,7 @@ def models(*, connection: Connection, json: Json = False) -> None:
         served = client.models()
     if json:
         for model in served:
-            sys.stdout.write(json_module.dumps(asdict(model)) + "\n")
+            print_line(asdict(model))
     elif served:
         console = Console(highlight=False, markup=False)
         console.print(fact_table([_facts(model) for model in served], console))

@@ -6,9 +6,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-import typer
-
 from steeple_cli import plan_options as given
+from steeple_cli.ending import end
 from steeple_cli.exits import USAGE_ERROR
 from steeple_cli.planning.choices import option_name
 from steeple_cli.planning.compare import Comparison, Outcome, compare
@@ -74,8 +73,7 @@ def plan(  # noqa: PLR0913 - one parameter per option of the command
         if timeline is not None:
             _draw(timeline, wanted, outcomes)
     except PlanRefused as error:
-        sys.stderr.write(f"error: {error}\n")
-        raise typer.Exit(USAGE_ERROR) from None
+        end(USAGE_ERROR, str(error))
     sys.stdout.write(as_json(wanted, outcomes) if as_json_ else as_text(outcomes))
 
 

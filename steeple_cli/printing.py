@@ -1,4 +1,4 @@
-"""How answers reach the terminal: only the text on stdout, or every event as JSON lines."""
+"""What goes to stdout as it comes: the text of an answer, or lines of JSON."""
 
 import json
 import sys
@@ -36,12 +36,16 @@ def print_json(events: Iterable[Event]) -> str:
     """Write each event as one line: its kind and its fields; returns the whole text."""
     texts = []
     for event in events:
-        line = {"event": _KINDS[type(event)], **asdict(event)}
-        sys.stdout.write(json.dumps(line, default=_plain) + "\n")
-        sys.stdout.flush()
+        print_line({"event": _KINDS[type(event)], **asdict(event)})
         if isinstance(event, TextDelta):
             texts.append(event.text)
     return "".join(texts)
+
+
+def print_line(facts: Mapping[str, object]) -> None:
+    """Write an object of JSON as one line, at once."""
+    sys.stdout.write(json.dumps(facts, default=_plain) + "\n")
+    sys.stdout.flush()
 
 
 def _plain(value: object) -> object:

@@ -2,14 +2,14 @@
 
 import asyncio
 import os
-import sys
 from collections.abc import Mapping
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
 from steeple_cli.child import ChildRefused
 from steeple_cli.console import ServeConsole
+from steeple_cli.ending import end
 from steeple_cli.exits import USAGE_ERROR
 from steeple_cli.help import Command
 from steeple_cli.model_missing import ModelNotFound
@@ -45,7 +45,7 @@ class ServeCommand(Command):
             ctx.default_map = file_defaults(said, os.environ)
             return super().parse_args(ctx, said)
         except SettingRefused as error:
-            _refuse(str(error))
+            end(USAGE_ERROR, str(error))
 
 
 def _serve(context: typer.Context, named: _Model = None, **given: Any) -> None:  # typer's values
@@ -59,9 +59,9 @@ def _serve(context: typer.Context, named: _Model = None, **given: Any) -> None: 
     try:
         asyncio.run(Supervisor(plan_of(named, given), console).run())
     except ChildRefused as error:
-        _refuse(as_typed(in_our_words(str(error)), context.obj))
+        end(USAGE_ERROR, as_typed(in_our_words(str(error)), context.obj))
     except (ModelNotFound, ServiceError) as error:
-        _refuse(str(error))
+        end(USAGE_ERROR, str(error))
 
 
 serve = typer.Typer(add_completion=False)
@@ -107,8 +107,3 @@ def _one_model(named: str | None, by_option: str | None) -> str | None:
     if named is not None and by_option is not None and named != by_option:
         raise SettingRefused(f"two models are named, {named} and --model {by_option}: drop one")
     return by_option if named is None else named
-
-
-def _refuse(message: str) -> NoReturn:
-    sys.stderr.write(f"error: {message}\n")
-    raise typer.Exit(USAGE_ERROR)

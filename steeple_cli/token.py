@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from steeple_cli.ending import end
 from steeple_cli.exits import USAGE_ERROR
 from steeple_cli.help import Command, Group
 from steeple_rpc.auth.token_file import read_table
@@ -122,5 +123,4 @@ def _told_if_refused() -> Iterator[None]:
     try:
         yield
     except SettingRefused as error:
-        sys.stderr.write(f"error: {error}\n")
-        raise typer.Exit(USAGE_ERROR) from None
+        end(USAGE_ERROR, str(error))

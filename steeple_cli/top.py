@@ -1,7 +1,5 @@
 """`steeple top`: what runs, what waits, how fast it is; again and again."""
 
-import json as json_module
-import sys
 from dataclasses import asdict
 from typing import Annotated
 
@@ -10,6 +8,7 @@ from rich.live import Live
 
 from steeple_cli.connection import Connection, client_command, connected
 from steeple_cli.option import option, switch
+from steeple_cli.printing import print_line
 from steeple_cli.watching.screen import screen
 from steeple_cli.watching.tellings import tellings
 from steeple_client import Client, Load
@@ -45,8 +44,7 @@ def top(
 def _tell_lines(client: Client, refresh: float, *, once: bool) -> None:
     """A line per telling; to the end of the gateway, or for ever."""
     for load in [client.load()] if once else client.watch_load(refresh):
-        sys.stdout.write(json_module.dumps(asdict(load)) + "\n")
-        sys.stdout.flush()
+        print_line(asdict(load))
 
 
 def _picture(load: Load, target: str) -> None:
