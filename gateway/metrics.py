@@ -5,6 +5,7 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from gateway.request_watch import RequestWatch
+from gateway.takeover import LOSSES
 from gateway.values import Usage
 from steeple_rpc.metrics import DURATION_BUCKETS, TOKEN_BUCKETS, BoundedLabel
 from steeple_rpc.tally import Tally
@@ -53,6 +54,9 @@ class GatewayMetrics(RequestWatch):
         self._takeovers = counter(
             "takeovers", "Times that a request went on after the loss of its engine.", "reason"
         )
+        # Rates do not see a series rise that begins with its first count.
+        for reason in LOSSES:
+            self._takeovers.labels(self._outcome(reason))
 
     def _make_times(self, registry: CollectorRegistry) -> None:
         self._first_token = Histogram(

@@ -12,7 +12,8 @@ ENGINE_STALLED = "ENGINE_STALLED"
 
 # The engine's own refusals: it never had the request, or says that it gives it back.
 _REFUSALS = frozenset({"STARTING", "DRAINING"})
-_LOSSES = frozenset({ENGINE_LOST, ENGINE_STALLED}) | _REFUSALS
+LOSSES = frozenset({ENGINE_LOST, ENGINE_STALLED}) | _REFUSALS
+"""The reasons for which a request goes on elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +143,7 @@ class Takeovers:
 
 def is_loss(error: ServiceError) -> bool:
     """Whether the engine is at fault and not the request: another engine may go on."""
-    return isinstance(error, Unavailable) and error.reason in _LOSSES
+    return isinstance(error, Unavailable) and error.reason in LOSSES
 
 
 def _is_refusal(error: ServiceError) -> bool:

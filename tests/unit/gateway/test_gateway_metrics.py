@@ -12,6 +12,7 @@ from gateway.metrics import GatewayMetrics
 from gateway.pipeline import Pipeline
 from gateway.request_limits import RequestLimits
 from gateway.request_log import RequestStory
+from gateway.takeover import LOSSES
 from gateway.values import TextDelta
 from steeple_rpc.errors import EngineFault, NotFound, Overloaded
 from tests.support.gateway_fakes import (
@@ -136,6 +137,14 @@ async def test_a_request_without_a_permit_is_counted_and_holds_none() -> None:
         task.cancel()
     await asyncio.wait(running)
     assert harness.told.value("steeple_gateway_permits_in_use") == 0
+
+
+def test_takeovers_are_counted_from_0_on() -> None:
+    """By every reason: else a rate would miss the first one."""
+    registry = CollectorRegistry()
+    GatewayMetrics(registry)
+    labels = read(registry).labels("steeple_gateway_takeovers_total")
+    assert {told["reason"] for told in labels} == LOSSES
 
 
 def test_takeovers_and_sessions_are_told() -> None:
