@@ -10,7 +10,7 @@ TORCH_INDEX_URL ?=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	$(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL)) --constraint constraints.txt
 
-.PHONY: help demo test third-party lint format protos protos-baseline wheel-check docs faults soak bench-path mutants clean train
+.PHONY: help demo test third-party lint format protos protos-baseline wheel-check docs pictures compose-test faults soak bench-path mutants clean train
 .DEFAULT_GOAL := help
 
 help: ## Show this.
@@ -87,6 +87,10 @@ $(VENV)/.installed-docs: $(BIN)/python pyproject.toml constraints.txt
 docs: $(VENV)/.installed-docs ## Build the documents as a site into site/.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 	@echo "site/index.html; to search in it: python3 -m http.server --bind 127.0.0.1 --directory site"
+
+# Prometheus (Debian's package) for the dashboard's; without ONLY all of them, in five minutes.
+pictures: $(VENV)/.installed-dev ## Draw the pictures of docs/ from real runs (make pictures ONLY=top.svg).
+	$(BIN)/python -m tools.pictures $(ONLY)
 
 compose-test: $(VENV)/.installed-dev ## Build the images, run the compose file, kill its engine (root, Debian).
 	STEEPLE_COMPOSE=1 $(BIN)/pytest -rP tests/compose

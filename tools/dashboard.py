@@ -1,6 +1,6 @@
 """Write the Grafana dashboard; one line per panel. `python tools/dashboard.py` after a change.
 
-tests/integration/test_dashboard.py asks a real Prometheus every query under load.
+tests/integration/test_dashboard_queries.py asks a real Prometheus every query under load.
 """
 
 import json
@@ -172,8 +172,8 @@ PANELS = (
         queries=[("sum by (job) (process_resident_memory_bytes)", "{{job}}")],
     ),
     Panel(
-        title="Streams to the tokenizer service",
-        text="Outputs whose text is being decoded: one per live output.",
+        title="Open streams and calls",
+        text="Sessions: outputs whose text is being decoded. RPCs: those of all services.",
         unit="short",
         queries=[
             ("sum(steeple_tokenizer_sessions)", "sessions"),

@@ -9,8 +9,12 @@ import pytest
 
 from steeple_client import Client
 from tests.integration.conftest import FAKE
-from tests.support.deployment import Deployment, Service
-from tests.support.prometheus_server import PrometheusServer
+from tests.support.deployment import Deployment
+from tests.support.prometheus_server import (
+    PrometheusServer,
+    scrape_targets,
+    skip_without_prometheus,
+)
 from tests.support.queries import alert_queries, dashboard_queries
 from tests.support.waiting import eventually
 
@@ -24,24 +28,14 @@ def prometheus(
     demo_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[PrometheusServer]:
     """It scrapes three services that answer requests all the while."""
+    skip_without_prometheus()
     folder = tmp_path_factory.mktemp("prometheus")
-    with Deployment(demo_dir, engine=[*FAKE, *ON], gateway=ON, tokenizer=ON) as deployment:
-        targets = {
-            "gateway": metrics_address(deployment.gateway),
-            "tokenizer": metrics_address(deployment.tokenizer),
-            "engine": metrics_address(deployment.engine),
-        }
-        with (
-            PrometheusServer(folder, targets, "500ms") as server,
-            requests_that_never_end(deployment.target),
-        ):
-            yield server
-
-
-def metrics_address(service: Service | None) -> str:
-    assert service is not None
-    told = next(event for event in service.events if event["event"] == "metrics_serving")
-    return str(told["address"])
+    with (
+        Deployment(demo_dir, engine=[*FAKE, *ON], gateway=ON, tokenizer=ON) as deployment,
+        PrometheusServer(folder, scrape_targets(deployment), "500ms") as server,
+        requests_that_never_end(deployment.target),
+    ):
+        yield server
 
 
 @contextmanager

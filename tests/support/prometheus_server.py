@@ -16,11 +16,18 @@ from urllib.error import URLError
 import pytest
 import yaml
 
-from tests.support.deployment import ROOT
+from tests.support.deployment import ROOT, Deployment
 from tests.support.waiting import eventually
 
 CONFIG = ROOT / "deploy" / "prometheus" / "prometheus.yml"
 RULES = CONFIG.with_name("rules.yml")
+_SERVING = "metrics_serving"
+
+
+def skip_without_prometheus() -> None:
+    """Skip a test that needs it where it is not installed."""
+    if shutil.which("prometheus") is None:
+        pytest.skip("Prometheus (Debian's package prometheus) is not installed")
 
 
 class PrometheusServer:
@@ -33,8 +40,6 @@ class PrometheusServer:
     """
 
     def __init__(self, folder: Path, targets: Mapping[str, str], scrape_interval: str) -> None:
-        if shutil.which("prometheus") is None:
-            pytest.skip("Prometheus (Debian's package prometheus) is not installed")
         config = yaml.safe_load(CONFIG.read_text())
         config["global"] = {"scrape_interval": scrape_interval, "evaluation_interval": "1s"}
         config["rule_files"] = [str(RULES)]
@@ -45,10 +50,10 @@ class PrometheusServer:
         self._log = folder / "log"
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
-            self._address = f"127.0.0.1:{probe.getsockname()[1]}"
+            self.address = f"127.0.0.1:{probe.getsockname()[1]}"
         self._command = [
             *("prometheus", f"--config.file={self._file}", f"--storage.tsdb.path={folder}/data"),
-            f"--web.listen-address={self._address}",
+            f"--web.listen-address={self.address}",
         ]
 
     def __enter__(self) -> Self:
@@ -71,11 +76,11 @@ class PrometheusServer:
 
     def values(self, query: str) -> list[float]:
         """See `values_at`."""
-        return values_at(self._address, query)
+        return values_at(self.address, query)
 
     def _is_ready(self) -> bool:
         try:
-            _get(self._address, "/-/ready")
+            _get(self.address, "/-/ready")
         except (URLError, ConnectionError):
             return False
         return True
@@ -83,6 +88,20 @@ class PrometheusServer:
     def _end(self) -> None:
         self._process.terminate()
         self._process.wait(30)
+
+
+def scrape_targets(deployment: Deployment) -> Mapping[str, str]:
+    """HOST:PORT of each job: services that run with --metrics-listen."""
+    services = {
+        "gateway": deployment.gateway,
+        "tokenizer": deployment.tokenizer,
+        "engine": deployment.engine,
+    }
+    return {
+        job: next(str(told["address"]) for told in service.events if told["event"] == _SERVING)
+        for job, service in services.items()
+        if service is not None
+    }
 
 
 def values_at(address: str, query: str) -> list[float]:

@@ -1,6 +1,6 @@
-"""Draws docs/overview.svg: the three services, and the way of a token through them.
+"""The three services, and the way of a token through them.
 
-`python -m tools.overview`. The picture has a ground of its own, so that it can be read on dark
+The picture has a ground of its own, so that it can be read on dark
 pages, too, and names fonts that every system has.
 """
 
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-PICTURE = Path(__file__).resolve().parents[1] / "docs" / "overview.svg"
 WIDTH, HEIGHT = 980, 430
 INK, FAINT, LINE, WAY = "#1f2933", "#52606d", "#9aa5b1", "#0b69a3"
 LINE_PX = 18
@@ -152,5 +151,6 @@ def _text(  # noqa: PLR0913 - what a text of a drawing needs
     )
 
 
-if __name__ == "__main__":
-    PICTURE.write_text(drawn(), encoding="utf-8")
+def draw(path: Path) -> None:
+    """Write it as SVG."""
+    path.write_text(drawn(), encoding="utf-8")
