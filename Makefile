@@ -14,7 +14,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 .DEFAULT_GOAL := help
 
 help: ## Show this.
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 17
 
 $(BIN)/python:
 	@$(or $(PYTHON),false) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' \
@@ -89,7 +89,7 @@ docs: $(VENV)/.installed-docs ## Build the documents as a site into site/.
 	@echo "site/index.html; to search in it: python3 -m http.server --bind 127.0.0.1 --directory site"
 
 # Prometheus (Debian's package) for the dashboard's; without ONLY all of them, in five minutes.
-pictures: $(VENV)/.installed-dev ## Draw the pictures of docs/ from real runs (make pictures ONLY=top.svg).
+pictures: $(VENV)/.installed-dev ## Draw the pictures of docs/ again from real runs (ONLY=top.svg: one).
 	$(BIN)/python -m tools.pictures $(ONLY)
 
 compose-test: $(VENV)/.installed-dev ## Build the images, run the compose file, kill its engine (root, Debian).

@@ -1,4 +1,4 @@
-"""Write the Grafana dashboard; one line per panel. `python tools/dashboard.py` after a change.
+"""Write the Grafana dashboard; one line per panel. `python -m tools.dashboard` after a change.
 
 tests/integration/test_dashboard_queries.py asks a real Prometheus every query under load.
 """

@@ -1,7 +1,7 @@
-"""Links and headings of a Markdown page, as code hosts read them."""
+"""Links, headings and tables of a Markdown page, as code hosts read them."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 _LINK = re.compile(r"(?P<text>!?\[(?:[^\[\]]|\[[^\]]*\])*\])\((?P<target>[^()\s]+)\)")
 _FENCE = re.compile(r"^\s*(```|~~~)")
@@ -56,6 +56,12 @@ def anchors(text: str) -> set[str]:
         names.add(f"{name}-{found[name]}" if name in found else name)
         found[name] = found.get(name, 0) + 1
     return names
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table; a bar within a cell stays one."""
+    lines = [head, ["---"] * len(head), *rows]
+    return [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in lines]
 
 
 def _anchor(heading: str) -> str:

@@ -1,4 +1,7 @@
-"""Prints the tables of docs/models.md from the code, or with --write puts them there."""
+"""The tables of docs/models.md from the code.
+
+`python -m tools.models_table` prints them; with --write it puts them there.
+"""
 
 import sys
 from pathlib import Path
@@ -7,6 +10,7 @@ from engine_svc.core.models.config_fields import WITHOUT_EFFECT, Field, Verdict
 from engine_svc.core.models.family import Family, Task
 from engine_svc.core.models.refused import REFUSED
 from engine_svc.core.models.registry import FAMILIES
+from tools.markdown import table
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "models.md"
 MARK = "<!-- the tables below are written by tools/models_table.py -->\n"
@@ -49,7 +53,7 @@ def _fields(task: Task) -> list[str]:
         [f"`{name}`", *(_cell(family.fields.get(name)) for family in columns.values())]
         for name in _names(task)
     ]
-    return [f"## Fields of {task.value}s", "", *_table(["Field", *columns], rows)]
+    return [f"## Fields of {task.value}s", "", *table(["Field", *columns], rows)]
 
 
 def _cell(field: Field | None) -> str:
@@ -60,7 +64,7 @@ def _architectures() -> list[str]:
     rows = [
         [f"`{name}`", family.task.value, _column(name)] for name, family in sorted(FAMILIES.items())
     ]
-    return ["## Architectures", "", *_table(["Architecture", "Task", "Column"], rows)]
+    return ["## Architectures", "", *table(["Architecture", "Task", "Column"], rows)]
 
 
 def _notes(task: Task) -> list[str]:
@@ -70,7 +74,7 @@ def _notes(task: Task) -> list[str]:
         for (verdict, note), columns in _by_note(task, name).items()
     ]
     head = ["Field", "Verdict", "Note", "In"]
-    return [f"## Why: {task.value}s", "", *_table(head, rows)]
+    return [f"## Why: {task.value}s", "", *table(head, rows)]
 
 
 def _by_note(task: Task, name: str) -> dict[tuple[Verdict, str], list[str]]:
@@ -89,12 +93,7 @@ def _ignored() -> list[str]:
 
 def _refused() -> list[str]:
     rows = [[f"`{name}`", reason] for name, reason in REFUSED.items()]
-    return ["## Architectures that are refused", "", *_table(["Architecture", "Why"], rows)]
-
-
-def _table(head: list[str], rows: list[list[str]]) -> list[str]:
-    lines = [head, ["---"] * len(head), *rows]
-    return [f"| {' | '.join(cells)} |" for cells in lines]
+    return ["## Architectures that are refused", "", *table(["Architecture", "Why"], rows)]
 
 
 if __name__ == "__main__":

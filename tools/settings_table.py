@@ -1,4 +1,7 @@
-"""Prints the tables of docs/configuration.md from the code, or with --write puts them there."""
+"""The tables of docs/configuration.md from the code.
+
+`python -m tools.settings_table` prints them; with --write it puts them there.
+"""
 
 import sys
 from collections.abc import Iterable, Mapping
@@ -16,6 +19,7 @@ from steeple_cli.serve_options import OPTIONS
 from steeple_rpc import vllm_flags
 from steeple_rpc.settings import ServiceSettings
 from tokenizer_svc.settings import TokenizerSettings
+from tools.markdown import table
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "configuration.md"
 MARK = "<!-- the tables below are written by tools/settings_table.py -->\n"
@@ -50,11 +54,7 @@ def _serve() -> list[str]:
         [f"`--{name.replace('_', '-')}`", one.text, _shown(one.default)]
         for name, one in own.items()
     ]
-    return ["## `steeple serve`", "", "Keys of `[serve]`, too.", "", *_table(_HEAD[:3], rows)]
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+    return ["## `steeple serve`", "", "Keys of `[serve]`, too.", "", *table(_HEAD[:3], rows)]
 
 
 _HEAD = ["Setting", "What it does", "Default", "Allowed"]
@@ -62,7 +62,7 @@ _HEAD = ["Setting", "What it does", "Default", "Allowed"]
 
 def _shared() -> list[str]:
     head = ["## Settings of every service", ""]
-    return [*head, *_table(_HEAD, _rows(ServiceSettings.model_fields))]
+    return [*head, *table(_HEAD, _rows(ServiceSettings.model_fields))]
 
 
 def _service(name: str, settings: type[ServiceSettings]) -> list[str]:
@@ -74,7 +74,7 @@ def _service(name: str, settings: type[ServiceSettings]) -> list[str]:
         if key not in shared or field.default != shared[key].default
     }
     head = [f"## Settings of the {name}{' service' if name != 'gateway' else ''}", ""]
-    return [*head, *_table(_HEAD, _rows(fields))]
+    return [*head, *table(_HEAD, _rows(fields))]
 
 
 def _rows(fields: Mapping[str, FieldInfo]) -> list[list[str]]:
@@ -135,7 +135,7 @@ def _told_bound(bound: Any) -> str:
 
 def _flags() -> list[str]:
     rows = [[f"`{flag}`", *_fate(fate)] for flag, fate in vllm_flags.VLLM_FLAGS.items()]
-    return ["## vLLM's flags", "", *_table(["Flag", "Here", "Note"], rows)]
+    return ["## vLLM's flags", "", *table(["Flag", "Here", "Note"], rows)]
 
 
 def _fate(fate: vllm_flags.Fate) -> list[str]:
@@ -153,7 +153,7 @@ def _old_variables() -> list[str]:
     named = {f"`…_{suffix}`": fate for suffix, fate in BY_SUFFIX.items()}
     named |= {f"`{name}`": fate for name, fate in BY_NAME.items()}
     rows = [[name, *_old_fate(fate)] for name, fate in named.items()]
-    return ["## Variables of the old systems", "", *_table(["Variable", "Here", "Note"], rows)]
+    return ["## Variables of the old systems", "", *table(["Variable", "Here", "Note"], rows)]
 
 
 def _old_fate(fate: Read | Unbuilt | Needless) -> list[str]:
@@ -164,13 +164,6 @@ def _old_fate(fate: Read | Unbuilt | Needless) -> list[str]:
             return ["warned of", f"not built yet: {what}"]
         case Needless(why=why):
             return ["told once", why]
-
-
-def _table(head: list[str], rows: list[list[str]]) -> list[str]:
-    lines = [head, ["---"] * len(head), *rows]
-    return [
-        f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |" for cells in lines
-    ]
 
 
 if __name__ == "__main__":

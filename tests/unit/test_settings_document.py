@@ -1,43 +1,27 @@
 """docs/configuration.md tells the settings that there are, and its examples work."""
 
-import importlib.util
 import os
 import re
 import tomllib
 from pathlib import Path
-from types import ModuleType
-
-import pytest
 
 from engine_svc.settings import EngineSettings
 from gateway.settings import GatewaySettings
 from steeple_cli.serve_defaults import file_defaults
 from steeple_rpc.settings import load_settings
+from tools.settings_table import SERVICES, written
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "configuration.md").read_text()
 
 
-@pytest.fixture(scope="module")
-def tool() -> ModuleType:
-    """tools/ is no package."""
-    spec = importlib.util.spec_from_file_location(
-        "settings_table", ROOT / "tools/settings_table.py"
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def test_the_tables_are_those_of_the_code() -> None:
+    """Else: `python -m tools.settings_table --write`."""
+    assert written(PAGE) == PAGE
 
 
-def test_the_tables_are_those_of_the_code(tool: ModuleType) -> None:
-    """Else: `python tools/settings_table.py --write`."""
-    assert tool.written(PAGE) == PAGE
-
-
-def test_every_setting_of_every_service_is_in_a_table(tool: ModuleType) -> None:
-    for settings in tool.SERVICES.values():
+def test_every_setting_of_every_service_is_in_a_table() -> None:
+    for settings in SERVICES.values():
         for name in settings.model_fields:
             assert f"| `{name}` |" in PAGE
 

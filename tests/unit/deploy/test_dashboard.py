@@ -40,7 +40,7 @@ def series() -> dict[str, set[str]]:
 
 
 def test_the_dashboard_is_what_its_program_writes() -> None:
-    """`python tools/dashboard.py` after a change."""
+    """`python -m tools.dashboard` after a change."""
     assert DASHBOARD.read_text() == text()
 
 

@@ -10,7 +10,7 @@ from tools.models_table import DOCUMENT, written
 
 
 def test_the_tables_of_the_document_are_those_of_the_code() -> None:
-    """`python tools/models_table.py --write` mends it."""
+    """`python -m tools.models_table --write` mends it."""
     text = DOCUMENT.read_text()
     assert text == written(text)
 
