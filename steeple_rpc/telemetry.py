@@ -16,6 +16,8 @@ import structlog
 
 MAX_VALUE_CHARS = 4096
 MAX_EXCEPTION_CHARS = 32_768
+GRPC_LOGGER = "grpc._cython.cygrpc"
+_CALLER_LEFT = "ExecuteBatchError raised in core by servicer method"
 _EXCEPTION = "exception"
 _MARGIN = "    | "
 
@@ -126,7 +128,16 @@ def _take_over_libraries(
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger(GRPC_LOGGER).addFilter(is_news)
     logging.captureWarnings(capture=True)
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """Whether a line of grpc's logger tells more than that a caller left while it was written to.
+
+    The library calls that an error, with a traceback; the end of the RPC is told by the border.
+    """
+    return not record.getMessage().startswith(_CALLER_LEFT)
 
 
 def _take_over_crashes() -> None:
