@@ -55,6 +55,15 @@ def enter_rpc(context: RpcContext) -> None:
     _current.set(context)
 
 
+async def send_headers(context: Context) -> None:
+    """Begin the answer of a stream that `fail_rpc` may end: right before its first message.
+
+    The library sends the headers with the first message. If that one is stuck, a status would have
+    to bring them, too, and is lost instead: its caller would wait for ever.
+    """
+    await context.send_initial_metadata(())
+
+
 def fail_rpc() -> Callable[[ServiceError], None]:
     """What ends the RPC that the running task handles, even while the task waits in a write.
 

@@ -23,7 +23,7 @@ from steeple.inference.v1 import (
     generate_pb2,
     inference_service_pb2_grpc,
 )
-from steeple_rpc.context import Context, current_rpc
+from steeple_rpc.context import Context, current_rpc, send_headers
 
 
 @dataclass(slots=True)
@@ -84,6 +84,8 @@ class InferenceService(inference_service_pb2_grpc.InferenceServiceServicer):
         """Continue a prompt; a stream of events."""
         async with aclosing(self._events(check(convert.from_generate(request)))) as events:
             async for event in events:
+                if isinstance(event, Started):
+                    await send_headers(context)
                 yield _generate_event(event)
 
     async def Chat(self, request: chat_pb2.ChatRequest, context: Context) -> chat_pb2.ChatResponse:
@@ -110,6 +112,8 @@ class InferenceService(inference_service_pb2_grpc.InferenceServiceServicer):
         """Answer a conversation; a stream of events."""
         async with aclosing(self._events(check(convert.from_chat(request)))) as events:
             async for event in events:
+                if isinstance(event, Started):
+                    await send_headers(context)
                 yield _chat_event(event)
 
     def _events(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:

@@ -21,7 +21,8 @@ NARROW = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", WINDOW_BYT
 class _Telling(load_service_pb2_grpc.LoadServiceServicer):
     """Ends a watch over its head as soon as a message of this size waits in the write."""
 
-    def __init__(self, num_bytes: int) -> None:
+    def __init__(self, num_bytes: int, *, headers_first: bool = False) -> None:
+        self._headers_first = headers_first
         self._telling = load_service_pb2.WatchLoadResponse()
         self._telling.load.models.add(model="m" * num_bytes)
         self.has_ended = asyncio.Event()
@@ -38,6 +39,8 @@ class _Telling(load_service_pb2_grpc.LoadServiceServicer):
         self, request: load_service_pb2.WatchLoadRequest, context: Context
     ) -> AsyncIterator[load_service_pb2.WatchLoadResponse]:
         end = fail_rpc()
+        if self._headers_first:
+            await context.send_initial_metadata(())
         try:
             while True:
                 stuck = asyncio.get_running_loop().call_later(0.1, end, Overloaded("too slow"))
@@ -87,3 +90,10 @@ async def test_a_status_over_the_first_message_never_comes() -> None:
         call.cancel()
         await asyncio.wait({reading})
         assert reading.cancelled()
+
+
+async def test_a_status_over_the_first_message_is_read_behind_it_where_headers_went_first() -> None:
+    """What every stream of ours does that may be ended over its head."""
+    async with _unread(_Telling(WINDOW_BYTES * 2, headers_first=True)) as call:
+        error = await failure(_read_on(call))
+    assert isinstance(error, Overloaded)
