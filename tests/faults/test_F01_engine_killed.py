@@ -111,7 +111,8 @@ async def test_without_an_engine_in_time_they_end_and_keep_what_they_have(
         )
         _assert_whole(histories, expected, "ENGINE_LOST")
         assert all(history.end is End.FAILED for history in histories)
-        assert all(history.num_tokens > 0 for history in histories)
+        # One that was killed before its first token came has nothing to keep.
+        assert any(history.num_tokens > 0 for history in histories)
         await asyncio.to_thread(cluster.replace_engine, 0)
         await asyncio.to_thread(cluster.wait_until_ready)
 

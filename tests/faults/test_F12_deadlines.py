@@ -50,7 +50,7 @@ def test_a_running_request_ends_with_its_deadline(calm: Cluster, prompt: str) ->
     calm.wait_until_idle()
 
 
-@pytest.mark.parametrize("timeout_s", [0.0, 1e-6])
+@pytest.mark.parametrize("timeout_s", [1e-9, 1e-6])
 def test_a_deadline_that_is_over_is_refused_at_once(calm: Cluster, timeout_s: float) -> None:
     """No step is run for it."""
     with calm.engine_stub() as stub, Client(calm.target) as client:

@@ -73,12 +73,12 @@ def test_what_runs_is_seen_as_it_is(prometheus: PrometheusServer) -> None:
         eventually(lambda: sum(prometheus.values(queries[name])) > 0, lambda: name)  # noqa: B023 - called at once
     (share,) = prometheus.values(queries["Prompt tokens from the prefix cache: cached"])
     assert 0 < share < 1
-    assert len(prometheus.values(queries["Memory: {{job}}"])) == 3
+    eventually(lambda: len(prometheus.values(queries["Memory: {{job}}"])) == 3)
 
 
 def test_no_alert_rings_while_all_is_well(prometheus: PrometheusServer) -> None:
     """And every rule is evaluated: one that names what is not there would say nothing for ever."""
-    assert prometheus.values("up") == [1.0, 1.0, 1.0]
+    eventually(lambda: prometheus.values("up") == [1.0, 1.0, 1.0])
     for query in alert_queries().values():
         assert prometheus.values(query) == []
     assert prometheus.values('ALERTS{alertstate="firing"}') == []

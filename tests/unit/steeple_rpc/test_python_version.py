@@ -53,11 +53,3 @@ def test_the_bounds_are_those_of_the_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     (oldest, too_new) = (".".join(map(str, version)) for version in (OLDEST, TOO_NEW))
     assert project["requires-python"] == f">={oldest},<{too_new}"
-
-
-def test_make_says_so_too(tmp_path: Path) -> None:
-    """Where none of the names that it looks for is one that fits."""
-    target = f"{tmp_path}/venv/bin/python"
-    done = run("make", "-C", str(ROOT), "PYTHON=", f"VENV={tmp_path}/venv", target)
-    assert done.returncode == 2
-    assert "error: Python 3.11 or 3.12 is needed (make PYTHON=...)" in done.stdout + done.stderr
