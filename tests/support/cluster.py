@@ -6,8 +6,6 @@ Upstreams listen on Unix sockets, so a replacement is found where the lost one w
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -15,13 +13,14 @@ from steeple.engine.v1 import engine_service_pb2_grpc, info_pb2
 from steeple_client import Client
 from steeple_rpc.channel import open_sync_channel
 from tests.support.deployment import TIMEOUT_S, Service
+from tests.support.running import Running
 from tests.support.waiting import eventually
 
 Stub = engine_service_pb2_grpc.EngineServiceStub
 FAKE = ("--runner=fake", "--fake-step-ms=5", "--max-num-seqs=8", "--max-num-batched-tokens=64")
 
 
-class Cluster:
+class Cluster(Running):
     """The three services on this machine.
 
     Args:
@@ -50,23 +49,11 @@ class Cluster:
         self.engines = [self._new_engine(index) for index in range(num_engines)]
         self.gateway = Service("gateway", [*self.upstreams, *gateway])
 
-    def __enter__(self) -> Self:
-        try:
-            for service in (self.tokenizer, *self.engines):
-                assert service.address
-            self.wait_until_ready()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
+    def begin(self) -> None:
+        """Return once all of them serve."""
+        for service in (self.tokenizer, *self.engines):
+            assert service.address
+        self.wait_until_ready()
 
     @property
     def upstreams(self) -> Sequence[str]:

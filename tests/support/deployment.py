@@ -8,10 +8,10 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from steeple_client import Client
+from tests.support.running import Running
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,7 +110,7 @@ class Service:
         self._serving.set()
 
 
-class Deployment:
+class Deployment(Running):
     """Gateway, tokenizer service and one engine.
 
     Args:
@@ -135,30 +135,18 @@ class Deployment:
         self._gateway_arguments = gateway
         self.gateway: Service | None = None
 
-    def __enter__(self) -> Self:
-        try:
-            self.gateway = Service(
-                "gateway",
-                [
-                    f"--tokenizer={self.tokenizer.address}",
-                    f"--engine={self.engine.address}",
-                    *self._gateway_arguments,
-                ],
-            )
-            with Client(self.target) as client:
-                client.wait_until_ready(TIMEOUT_S)
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
+    def begin(self) -> None:
+        """Return once the gateway serves."""
+        self.gateway = Service(
+            "gateway",
+            [
+                f"--tokenizer={self.tokenizer.address}",
+                f"--engine={self.engine.address}",
+                *self._gateway_arguments,
+            ],
+        )
+        with Client(self.target) as client:
+            client.wait_until_ready(TIMEOUT_S)
 
     @property
     def target(self) -> str:

@@ -6,12 +6,12 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
 from tests.support.deployment import ROOT, TIMEOUT_S
+from tests.support.running import Running
 from tests.support.waiting import eventually
 
 CONFIG = ROOT / "deploy" / "envoy" / "envoy.yaml"
@@ -33,7 +33,7 @@ def config_for(target: str) -> str:
     return text.replace(CALLS, f"{{ address: {host}, port_value: {port} }}")
 
 
-class Envoy:
+class Envoy(Running):
     """One Envoy process; ready when entered.
 
     Args:
@@ -45,10 +45,12 @@ class Envoy:
         self._config = folder / "envoy.yaml"
         self._config.write_text(config_for(target))
         self._admin_at = folder / "admin"
+        self._process: subprocess.Popen[bytes] | None = None
         self._log = folder / "envoy.log"
         self.port = 0
 
-    def __enter__(self) -> Self:
+    def begin(self) -> None:
+        """Return once it sees its gateway."""
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
                 [
@@ -61,22 +63,9 @@ class Envoy:
                 stdout=log,
                 stderr=log,
             )
-        try:
-            eventually(self._has_begun, self.told)
-            self.port = self._listening_at()
-            eventually(self._is_ready, self.told)
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
+        eventually(self._has_begun, self.told)
+        self.port = self._listening_at()
+        eventually(self._is_ready, self.told)
 
     @property
     def target(self) -> str:
@@ -89,8 +78,9 @@ class Envoy:
 
     def stop(self) -> None:
         """End it. Idempotent."""
-        self._process.kill()
-        self._process.wait(TIMEOUT_S)
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(TIMEOUT_S)
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> "Answer":
         """One call with a JSON body, and its whole answer."""
@@ -113,6 +103,7 @@ class Envoy:
             connection.close()
 
     def _has_begun(self) -> bool:
+        assert self._process is not None
         assert self._process.poll() is None, self.told()
         return self._admin_at.exists() and ":" in self._admin_at.read_text()
 

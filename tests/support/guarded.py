@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import grpc
 
@@ -13,11 +11,12 @@ from steeple_rpc.channel import open_sync_channel
 from steeple_rpc.principal import Principal
 from tests.support.certificates import Authority
 from tests.support.deployment import TIMEOUT_S, Service
+from tests.support.running import Running
 
 ALICE, BOB = "alice", "bob"
 
 
-class GuardedGateway:
+class GuardedGateway(Running):
     """Lets alice and bob in. Reflection is on, for who has a token.
 
     Args:
@@ -39,21 +38,13 @@ class GuardedGateway:
         ]
         self.service = Service("gateway", [*upstreams, *arguments])
 
-    def __enter__(self) -> Self:
-        try:
-            with self.client(ALICE) as client:
-                client.wait_until_ready(TIMEOUT_S)
-        except BaseException:
-            self.service.stop()
-            raise
-        return self
+    def begin(self) -> None:
+        """Return once it serves."""
+        with self.client(ALICE) as client:
+            client.wait_until_ready(TIMEOUT_S)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def stop(self) -> None:
+        """End it. Idempotent."""
         self.service.stop()
 
     def client(self, name: str | None) -> Client:

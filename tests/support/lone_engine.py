@@ -3,8 +3,8 @@
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import grpc
@@ -18,6 +18,7 @@ from steeple_rpc.channel import open_sync_channel
 from steeple_rpc.errors import ServiceError
 from tests.support.cluster import FAKE
 from tests.support.deployment import TIMEOUT_S, Service
+from tests.support.running import Running
 from tests.support.waiting import eventually
 
 
@@ -85,7 +86,7 @@ class Stream:
             self.ended_at = time.monotonic()
 
 
-class LoneEngine:
+class LoneEngine(Running):
     """An engine process with a fake model; ready when entered.
 
     Args:
@@ -101,24 +102,17 @@ class LoneEngine:
             listen=listen,
         )
         self._num_streams = 0
+        self._open = ExitStack()
 
-    def __enter__(self) -> Self:
-        try:
-            self._channel = open_sync_channel(self.service.address)
-            self._stub = engine_service_pb2_grpc.EngineServiceStub(self._channel)
-            self.wait_until_ready()
-        except BaseException:
-            self.service.stop()
-            raise
-        return self
+    def begin(self) -> None:
+        """Return once it serves."""
+        self._channel = self._open.enter_context(open_sync_channel(self.service.address))
+        self._stub = engine_service_pb2_grpc.EngineServiceStub(self._channel)
+        self.wait_until_ready()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._channel.close()
+    def stop(self) -> None:
+        """End it. Idempotent."""
+        self._open.close()
         self.service.stop()
 
     @property

@@ -9,14 +9,13 @@ import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 from urllib.error import URLError
 
 import pytest
 import yaml
 
 from tests.support.deployment import ROOT, Deployment
+from tests.support.running import Running
 from tests.support.waiting import eventually
 
 CONFIG = ROOT / "deploy" / "prometheus" / "prometheus.yml"
@@ -30,7 +29,7 @@ def skip_without_prometheus() -> None:
         pytest.skip("Prometheus (Debian's package prometheus) is not installed")
 
 
-class PrometheusServer:
+class PrometheusServer(Running):
     """Runs with the project's own configuration, but for addresses and the pause between scrapes.
 
     Args:
@@ -47,6 +46,7 @@ class PrometheusServer:
             job["static_configs"] = [{"targets": [targets[job["job_name"]]]}]
         self._file = folder / "prometheus.yml"
         self._file.write_text(yaml.safe_dump(config))
+        self._process: subprocess.Popen[bytes] | None = None
         self._log = folder / "log"
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -56,23 +56,11 @@ class PrometheusServer:
             f"--web.listen-address={self.address}",
         ]
 
-    def __enter__(self) -> Self:
+    def begin(self) -> None:
+        """Return once it answers."""
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
-        try:
-            eventually(self._is_ready, self._log.read_text)
-        except BaseException:
-            self._end()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._end()
+        eventually(self._is_ready, self._log.read_text)
 
     def values(self, query: str) -> list[float]:
         """See `values_at`."""
@@ -85,9 +73,11 @@ class PrometheusServer:
             return False
         return True
 
-    def _end(self) -> None:
-        self._process.terminate()
-        self._process.wait(30)
+    def stop(self) -> None:
+        """End it. Idempotent."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(30)
 
 
 def scrape_targets(deployment: Deployment) -> Mapping[str, str]:
