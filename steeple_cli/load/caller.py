@@ -8,6 +8,12 @@ from steeple_cli.load.history import End, History, LoadRequest
 from steeple_client import AsyncClient, AsyncGenerationStream, Event, Message
 from steeple_rpc.errors import ServiceError
 
+OnEvent = Callable[[LoadRequest, Event], None]
+
+
+def _ignore(_: LoadRequest, __: Event) -> None:
+    pass
+
 
 class Callers:
     """Sends requests over one or more connections in turn.
@@ -15,13 +21,19 @@ class Callers:
     Args:
         clients: at least one; each is one connection.
         clock: seconds. Not an event loop's: that of uvloop counts whole milliseconds.
+        on_event: told of each event as it comes.
     """
 
     def __init__(
-        self, clients: Sequence[AsyncClient], clock: Callable[[], float] = time.monotonic
+        self,
+        clients: Sequence[AsyncClient],
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        on_event: OnEvent = _ignore,
     ) -> None:
         self._clients = clients
         self._clock = clock
+        self._on_event = on_event
         self._num_sent = 0
 
     async def send(self, request: LoadRequest) -> History:
@@ -35,6 +47,7 @@ class Callers:
             async with _stream(client, request) as stream:
                 async for event in stream:
                     events.append((self._clock(), event))
+                    self._on_event(request, event)
                     if len(events) == request.leaves_after:
                         end = End.LEFT
                         break

@@ -17,8 +17,9 @@ from steeple.engine.v1 import engine_service_pb2, generate_pb2
 from steeple_cli.load.history import End
 from steeple_cli.load.loops import closed_loop
 from steeple_client import AsyncClient, Client, TextDelta
-from tests.support.cluster import Cluster, Stub, is_idle, load_of
+from tests.support.cluster import Cluster, Stub, load_of
 from tests.support.deployment import ROOT
+from tests.support.engine_work import computes_below
 from tests.support.fault_counts import count, is_full
 from tests.support.traffic import assert_kept, callers, echo, echoes
 from tests.support.waiting import eventually
@@ -54,7 +55,8 @@ async def test_a_caller_that_leaves_takes_everything_along(
     calm: Cluster, when: str, *, stream: bool, leave: Leave
 ) -> None:
     """In the queue, while the prompt is computed, and while tokens come."""
-    with calm.engine_stub() as stub:
+    whole = LONG * (SEATS if when == "queue" else 1)
+    with calm.engine_stub() as stub, computes_below(stub, whole):
         async with AsyncClient(calm.target) as others, AsyncClient(calm.target) as client:
             seats = [
                 asyncio.create_task(_call(others, stream=True, prompt="seat"))
@@ -81,7 +83,6 @@ async def test_a_caller_that_leaves_takes_everything_along(
             for seat in seats:
                 seat.cancel()
             await asyncio.gather(*seats, return_exceptions=True)
-        await asyncio.to_thread(eventually, lambda: is_idle(stub), calm.told)
 
 
 async def test_leaving_at_the_last_token_is_an_end_or_a_cancel(calm: Cluster) -> None:
@@ -120,12 +121,11 @@ def test_a_killed_client_process_leaves_nothing(calm: Cluster) -> None:
     )
     try:
         assert client.stdout is not None
-        assert client.stdout.readline() == b"streaming\n"
-        with calm.engine_stub() as stub:
+        with calm.engine_stub() as stub, computes_below(stub, 4 * 900):
+            assert client.stdout.readline() == b"streaming\n"
             assert load_of(stub).num_running == 4
-        client.send_signal(signal.SIGKILL)
-        client.wait(30)
-        calm.wait_until_idle()
+            client.send_signal(signal.SIGKILL)
+            client.wait(30)
     finally:
         client.kill()
         client.wait(30)
@@ -143,15 +143,15 @@ def test_a_cancel_and_an_abort_of_the_same_request_may_cross(calm: Cluster) -> N
     abort = engine_service_pb2.AbortRequest(request_ids=["crossing", "unknown"])
     with calm.engine_stub() as stub:
         for number in range(count(10, 200)):
-            call = stub.Generate(request, timeout=30)
-            next(iter(call))
-            ends: list[Callable[[], object]] = [
-                call.cancel,
-                lambda: stub.Abort(abort, timeout=10),
-            ]
-            for end in ends if number % 2 else ends[::-1]:
-                end()
-            eventually(lambda: is_idle(stub), calm.told)
+            with computes_below(stub, LONG):
+                call = stub.Generate(request, timeout=30)
+                next(iter(call))
+                ends: list[Callable[[], object]] = [
+                    call.cancel,
+                    lambda: stub.Abort(abort, timeout=10),
+                ]
+                for end in ends if number % 2 else ends[::-1]:
+                    end()
 
 
 async def test_neighbours_of_callers_that_leave_notice_nothing(calm: Cluster) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from steeple_cli.load.caller import Callers
+from steeple_cli.load.caller import Callers, OnEvent
 from steeple_cli.load.history import History, LoadRequest
 from steeple_client import NO_RETRIES, AsyncClient, GenerateOptions
 from tests.support.guarantees import Promise, canary, violations
@@ -36,14 +36,16 @@ def echoes(count: int, *, prefix: str = "c", max_tokens: int = 40) -> Iterator[L
 
 
 @asynccontextmanager
-async def callers(target: str, *, num_connections: int = 1) -> AsyncIterator[Callers]:
+async def callers(
+    target: str, *, num_connections: int = 1, on_event: OnEvent = lambda *_: None
+) -> AsyncIterator[Callers]:
     """Callers of a gateway, for the block."""
     async with AsyncExitStack() as stack:
         clients = [
             await stack.enter_async_context(AsyncClient(target, retries=NO_RETRIES))
             for _ in range(num_connections)
         ]
-        yield Callers(clients)
+        yield Callers(clients, on_event=on_event)
 
 
 def assert_kept(histories: Sequence[History], *allowed: str, max_s: float = float("inf")) -> None:

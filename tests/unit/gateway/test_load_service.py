@@ -1,6 +1,7 @@
 """LoadService over a real channel: what it tells, its bounds, and how a watch ends."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -130,6 +131,17 @@ def watching(interval_ms: int | None = None) -> load_service_pb2.WatchLoadReques
     return load_service_pb2.WatchLoadRequest(interval_ms=interval_ms)
 
 
+# The stubs' calls are generic in their stubs only.
+async def place(stub: Stub) -> Any:
+    """A watch, as soon as there is a place for one."""
+    async with asyncio.timeout(10):
+        while True:
+            call = stub.WatchLoad(watching(60_000))
+            with contextlib.suppress(grpc.aio.AioRpcError):
+                await call.read()
+                return call
+
+
 async def test_an_idle_gateway_says_so(stub: Stub, harness: Harness) -> None:
     harness.clock.now += 3.0
     told = await load(stub)
@@ -232,14 +244,7 @@ async def test_no_watch_begins_in_a_drain(stub: Stub, harness: Harness) -> None:
 
 async def test_who_watches_and_does_not_read_loses_the_place(stub: Stub, unread: list[Any]) -> None:
     """And is told so when it reads again."""
-    async with asyncio.timeout(10):
-        while True:
-            another = stub.WatchLoad(watching(60_000))
-            try:
-                await another.read()
-            except grpc.aio.AioRpcError:
-                continue
-            break
+    another = await place(stub)
     another.cancel()
     error = await failure(drained(unread[0]))
     assert isinstance(error, Overloaded)
@@ -254,13 +259,5 @@ async def test_so_many_may_watch_and_whoever_leaves_makes_room(stub: Stub) -> No
     assert isinstance(error, Overloaded)
     assert (error.reason, str(MAX_WATCHERS) in error.message) == ("TOO_MANY_WATCHERS", True)
     calls[0].cancel()
-    async with asyncio.timeout(5):
-        while True:
-            another = stub.WatchLoad(watching(60_000))
-            try:
-                await another.read()
-            except grpc.aio.AioRpcError:
-                continue
-            break
-    for call in [*calls, another]:
+    for call in [*calls, await place(stub)]:
         call.cancel()
