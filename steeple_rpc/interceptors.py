@@ -7,7 +7,6 @@ without any words of ours.
 import asyncio
 import inspect
 import secrets
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -17,19 +16,13 @@ import grpc
 import structlog
 
 from steeple_rpc import errors, status
-from steeple_rpc.context import REQUEST_ID_KEY, RpcContext, enter_rpc
+from steeple_rpc.context import RpcContext, enter_rpc
 from steeple_rpc.handlers import Handler, rebuilt
 from steeple_rpc.live_calls import LiveCall, LiveCalls
-from steeple_rpc.observing import UNKNOWN_METHOD, RpcEnd, RpcObserver
+from steeple_rpc.observing import UNKNOWN_METHOD, RpcObserver
+from steeple_rpc.seen_call import SeenCall
 from steeple_rpc.telemetry import logger
 
-# Asked again and again by machines: told at debug level.
-QUIET_METHODS = (
-    "/grpc.health.v1.",
-    "/grpc.reflection.",
-    "/steeple.engine.v1.EngineService/GetLoad",
-)
-MAX_REQUEST_ID = 128
 # A context tells the number of a code, or the code itself.
 _CODES = {key: code for code in grpc.StatusCode for key in (code, code.value[0])}
 
@@ -78,10 +71,9 @@ class _Border:
         self._observers = observers
         self._calls = calls
         self._call = LiveCall(None)
-        self._ends: list[RpcEnd] = []
+        self._seen: SeenCall
         self._method = details.method
-        self._metadata = details.invocation_metadata
-        self._start = time.monotonic()
+        self._metadata = details.invocation_metadata or ()
 
     def unary(self, handler: Handler) -> Handler:
         async def guarded(request: Any, context: Any) -> Any:
@@ -91,7 +83,7 @@ class _Border:
             except BaseException as error:  # noqa: BLE001 - the border of the process
                 await self._fail(error, context)
             else:
-                self._end(grpc.StatusCode.OK)
+                self._end()
                 return reply
 
         return guarded
@@ -113,26 +105,22 @@ class _Border:
             except BaseException as error:  # noqa: BLE001 - the border of the process
                 await self._fail(error, context)
             else:
-                self._end(grpc.StatusCode.OK)
+                self._end()
 
         return guarded
 
     def _enter(self, context: Any) -> None:
-        given = str(next((v for k, v in self._metadata or () if k == REQUEST_ID_KEY), ""))
-        usable = given.isprintable() and given != ""
-        request_id = given[:MAX_REQUEST_ID] if usable else secrets.token_hex(8)
+        self._seen = SeenCall(self._method, self._metadata, self._observers)
         remaining = context.time_remaining()
         now = asyncio.get_running_loop().time()
         enter_rpc(
             RpcContext(
-                request_id=request_id,
+                request_id=self._seen.request_id,
                 deadline_s=None if remaining is None else now + remaining,
                 fail=partial(self._fail_over_its_head, context),
             )
         )
-        structlog.contextvars.bind_contextvars(request_id=request_id)
-        metadata = self._metadata or ()
-        self._ends = [observer.begin(self._method, metadata) for observer in self._observers]
+        structlog.contextvars.bind_contextvars(request_id=self._seen.request_id)
         self._call = self._calls.begin()
 
     async def _fail(self, error: BaseException, context: Any) -> None:
@@ -140,18 +128,18 @@ class _Border:
         ended_with = self._call.ended_with
         if ended_with is not None and self._call.is_writing:
             # Its status is with the library already; the handler only has to go.
-            self._end(status.code_of(ended_with), reason=ended_with.reason)
+            self._end(ended_with)
             raise error
         if isinstance(error, asyncio.CancelledError) and ended_with is not None:
             error = ended_with
         if isinstance(error, asyncio.CancelledError | GeneratorExit):
-            self._end(grpc.StatusCode.CANCELLED)
+            self._end(code=grpc.StatusCode.CANCELLED)
             raise error
         if isinstance(error, grpc.aio.AbortError):
-            self._end(_CODES[context.code()])
+            self._end(code=_CODES[context.code()])
             raise error
         told = self._told(error)
-        self._end(status.code_of(told), reason=told.reason, field=told.field)
+        self._end(told)
         await _abort(context, told)
 
     def _fail_over_its_head(self, context: Any, error: errors.ServiceError) -> None:
@@ -174,14 +162,11 @@ class _Border:
         logger().error("handler_failed", method=self._method, fault=fault, exc_info=error)
         return errors.EngineFault(f"internal error {fault}; the server's log has the story")
 
-    def _end(self, code: grpc.StatusCode, **facts: str) -> None:
+    def _end(
+        self, error: errors.ServiceError | None = None, *, code: grpc.StatusCode | None = None
+    ) -> None:
         self._calls.end(self._call)
-        for end in self._ends:
-            end(code, facts.get("reason", ""))
-        took = round((time.monotonic() - self._start) * 1e3, 1)
-        told = {key: value for key, value in facts.items() if value}
-        write = logger().debug if self._method.startswith(QUIET_METHODS) else logger().info
-        write("rpc_finished", method=self._method, code=code.name, took_ms=took, **told)
+        self._seen.end(error, code=code)
 
 
 async def _abort(context: Any, error: errors.ServiceError) -> None:

@@ -23,6 +23,7 @@ class Outbox(Generic[Item]):
         clock: monotonic seconds.
         max_bytes: what may wait.
         max_wait_s: how long it may wait.
+        wake: called when there is something to take, or the end; None = `batches` is read.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Outbox(Generic[Item]):
         *,
         max_bytes: int = MAX_BYTES,
         max_wait_s: float = MAX_WAIT_S,
+        wake: Callable[[], None] | None = None,
     ) -> None:
         self._clock = clock
         self._max_bytes = max_bytes
@@ -40,12 +42,18 @@ class Outbox(Generic[Item]):
         self._oldest: float | None = None
         self._closed = False
         self._error: ServiceError | None = None
-        self._wake = asyncio.Event()
+        self._news = asyncio.Event()
+        self._wake = wake or self._news.set
 
     @property
     def is_closed(self) -> bool:
         """Whether nothing more can be put."""
         return self._closed
+
+    @property
+    def num_bytes(self) -> int:
+        """What waits."""
+        return self._bytes
 
     @property
     def error(self) -> ServiceError | None:
@@ -58,7 +66,7 @@ class Outbox(Generic[Item]):
             self._oldest = self._clock()
         is_taken = self._add(item, size_bytes)
         if is_taken:
-            self._wake.set()
+            self._wake()
         return is_taken
 
     def put_silently(self, item: Item, size_bytes: int) -> bool:
@@ -75,7 +83,13 @@ class Outbox(Generic[Item]):
         if not self._closed:
             self._closed = True
             self._error = error
-            self._wake.set()
+            self._wake()
+
+    def take(self) -> list[Item]:
+        """Everything that gathered since the last time; maybe nothing."""
+        batch, self._items, self._bytes = self._items, [], 0
+        self._oldest = None
+        return batch
 
     async def batches(self) -> AsyncGenerator[list[Item], None]:
         """Everything that gathered since the last batch, again and again until closed.
@@ -84,14 +98,12 @@ class Outbox(Generic[Item]):
             ServiceError: the one that the outbox was closed with.
         """
         while self._items or not self._closed:
-            await self._wake.wait()
+            await self._news.wait()
             # One turn of the loop: nothing where it is idle, and where it is busy long enough for
             # the next step's tokens to come, too.
             await asyncio.sleep(0)
-            self._wake.clear()
-            if self._items:
-                batch, self._items, self._bytes = self._items, [], 0
-                self._oldest = None
+            self._news.clear()
+            if batch := self.take():
                 yield batch
         if self._error is not None:
             raise self._error

@@ -12,7 +12,7 @@ from steeple.inference.v1 import events_pb2, generate_pb2, inference_service_pb2
 from steeple_client import AsyncClient, Client, Event, TextDelta
 from steeple_rpc.channel import open_channel
 from steeple_rpc.context import REQUEST_ID_KEY, RpcContext, current_rpc
-from steeple_rpc.interceptors import MAX_REQUEST_ID
+from steeple_rpc.seen_call import MAX_REQUEST_ID
 from tests.support.scripted import ScriptedInference
 from tests.support.servers import Serving, serving
 
