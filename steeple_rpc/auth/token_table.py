@@ -92,8 +92,9 @@ def parse_table(text: str) -> TokenTable:
     """
     try:
         tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise TokensRefused("it is not TOML") from error
+    except (ValueError, RecursionError) as error:
+        # Of Python itself, too: it reads no numbers of thousands of digits, and no depths.
+        raise TokensRefused("it is not TOML that can be read") from error
     entries = tables.pop("token", [])
     if tables or not isinstance(entries, list):
         raise TokensRefused("only [[token]] tables may be in it")

@@ -50,7 +50,15 @@ def test_a_file_written_in_place_is_read_again(path: Path) -> None:
     assert file.table.find("second") is not None
 
 
-@pytest.mark.parametrize("broken", ["[[token", "\x00", None])
+DEEP = "a=" + "[" * 5000
+LONG_NUMBER = "a=" + "1" * 5000
+
+
+@pytest.mark.parametrize(
+    "broken",
+    ["[[token", "\x00", DEEP, LONG_NUMBER, None],
+    ids=["cut", "binary", "deep", "long number", "lost"],
+)
 def test_a_broken_or_lost_file_keeps_the_table_and_is_told_once(
     path: Path, broken: str | None
 ) -> None:
@@ -99,6 +107,8 @@ def test_a_start_with_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> N
         "large": b"#" * ((4 << 20) + 1),
         "binary": b"\xff\xfe",
         "broken": b"[[token",
+        "deep": DEEP.encode(),
+        "long": LONG_NUMBER.encode(),
     }
     for name, data in cases.items():
         path = tmp_path / name
