@@ -88,6 +88,7 @@ class EngineRun:
         self._num_attempts = 0
         self._started: EngineUpdate | None = None
         self._has_begun = False
+        self._has_ended = False
         self._received: list[int] = []
         self._failed: set[str] = set()
         self._leave = Leave()
@@ -109,6 +110,9 @@ class EngineRun:
                 async with self._pool.engines[state.index].attempt():
                     return await self._attempt(state, take)
             except ServiceError as error:
+                # What becomes of an engine after it told the end is nobody's matter.
+                if self._has_ended:
+                    return None
                 self._note(error, state)
             successor = await self._successor(model)
             end = self._known_end()
@@ -136,26 +140,21 @@ class EngineRun:
 
     async def _attempt(self, state: EngineState, take: Callable[[EngineUpdate], bool]) -> None:
         """Let one engine compute."""
-        self._has_begun = has_ended = False
+        self._has_begun = self._has_ended = False
         timeout_s = self._deadline_s - self._clock()
         if timeout_s <= 0:
             raise DeadlineExpired("the request took too long")
         self._num_attempts += 1
         client = self._pool.engines[state.index].client
         updates = client.generate(self._request_now(), timeout_s, self._leave)
-        try:
-            async with aclosing(updates):
-                async for update in updates:
-                    self._check(update)
-                    self._keep(update)
-                    if not take(update):
-                        return
-                    has_ended = update.finish_reason is not None
-        except ServiceError:
-            # What becomes of an engine after it told the end is nobody's matter.
-            if not has_ended:
-                raise
-        if not has_ended:
+        async with aclosing(updates):
+            async for update in updates:
+                self._check(update)
+                self._keep(update)
+                if not take(update):
+                    return
+                self._has_ended = update.finish_reason is not None
+        if not self._has_ended:
             raise _bad("the engine's stream ended early")
 
     def _check(self, update: EngineUpdate) -> None:

@@ -11,6 +11,7 @@ from gateway.catalog import Catalog, EngineState
 from gateway.changes import Changes
 from gateway.clients.detokenize_session import TextSink
 from gateway.engine_history import EngineWork
+from gateway.interruption import Interruption
 from gateway.leave import Leave
 from gateway.upstream_values import (
     EncodeInput,
@@ -294,6 +295,7 @@ class FakeUpstream:
     num_here: int = 0
     facts: EngineFacts | None = field(default_factory=engine_facts)
     work: EngineWork | None = None
+    stall: Interruption = field(default_factory=Interruption)
 
     @property
     def load(self) -> EngineLoad:
@@ -303,7 +305,8 @@ class FakeUpstream:
     async def attempt(self) -> AsyncIterator[None]:
         self.num_here += 1
         try:
-            yield
+            async with self.stall.block():
+                yield
         finally:
             self.num_here -= 1
 

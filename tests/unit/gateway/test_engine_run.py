@@ -278,6 +278,17 @@ async def test_an_engine_lost_after_its_end_has_ended() -> None:
     assert len(engine.requests) == 1
 
 
+async def test_an_engine_that_falls_silent_after_its_end_has_ended() -> None:
+    """Its stream's status never comes; nobody is asked to go on behind the end."""
+    engine, other = FakeEngine([first(), ended(0, 5)], hangs=True), ResumingEngine()
+    pool = Pool(engine, other)
+    running = asyncio.create_task(updates_of(run_of(pool)))
+    await engine.entered.wait()
+    pool.backends.engines[0].stall.interrupt(lost("ENGINE_STALLED"))
+    assert ids(await running) == [5]
+    assert other.requests == []
+
+
 async def test_a_time_limit_goes_on_counting_at_the_next_engine() -> None:
     class Clock:
         now = 100.0
