@@ -17,15 +17,15 @@ from engine_svc.core.params import RequestId, SamplingParams, StoppingParams
 from engine_svc.core.request_spec import RequestSpec
 from engine_svc.core.threads import available_cores, default_num_threads, thread_environment
 from engine_svc.core_process import CoreProcess
-from steeple_cli.console import ServeConsole
-from steeple_cli.demo import free_port
 from steeple_cli.load.caller import Callers
 from steeple_cli.load.figures import figures
 from steeple_cli.load.history import LoadRequest
 from steeple_cli.load.loops import closed_loop
 from steeple_cli.load.sample import sample_of
-from steeple_cli.serve_plan import ServePlan
-from steeple_cli.supervisor import Supervisor
+from steeple_cli.serving.console import ServeConsole
+from steeple_cli.serving.demo import free_port
+from steeple_cli.serving.plan import ServePlan
+from steeple_cli.serving.supervisor import Supervisor
 from steeple_client import AsyncClient, GenerateOptions
 from steeple_demo import model_dir
 

@@ -3,7 +3,7 @@
 import io
 import sys
 
-from steeple_cli.exits import FAILED, INTERRUPTED
+from steeple_cli.conventions.exits import FAILED, INTERRUPTED
 
 
 def main() -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import typer
 from typer.main import get_command
 
-from steeple_cli.commands import COMMANDS
-from steeple_cli.help import Command, Group
+from steeple_cli.commands import COMMANDS, module_of
+from steeple_cli.conventions.help import Command, Group
 from steeple_cli.version import steeple
 
 _ENDS = "Ends 0: done, 1: failed, 2: cannot work as asked for, 130: Ctrl-C."
@@ -18,7 +18,7 @@ class LazyCommand(Command):
     """A command that the help can list without its module.
 
     Args:
-        name: as it is typed; its module has it, too.
+        name: as it is typed and registered.
         text: what it does.
     """
 
@@ -34,13 +34,13 @@ class LazyGroup(Group):
     """The commands of the registry."""
 
     def __init__(self, **given: Any) -> None:  # typer's own
-        commands = {name: LazyCommand(name, text) for name, text in COMMANDS.items()}
+        commands = {name: LazyCommand(name, listed.text) for name, listed in COMMANDS.items()}
         super().__init__(**{**given, "commands": commands})
 
 
 def _loaded(name: str) -> Any:  # of typer's private click
-    """The command that `steeple_cli.NAME` has under that name: a function, or a typer."""
-    found: typer.Typer | Callable[..., None] = getattr(import_module(f"steeple_cli.{name}"), name)
+    """The command that its module has under its name: a function, or a typer."""
+    found: typer.Typer | Callable[..., None] = getattr(import_module(module_of(name)), name)
     if isinstance(found, typer.Typer):
         return get_command(found)
     alone = typer.Typer(add_completion=False)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from steeple_cli.help import NO_VALUE
+from steeple_cli.conventions.help import NO_VALUE
 
 
 def _tell(wanted: bool) -> None:  # noqa: FBT001 - typer's signature of a callback

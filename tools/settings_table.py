@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from engine_svc.old_variables import BY_NAME, BY_SUFFIX, Needless, Read, Unbuilt
 from engine_svc.settings import EngineSettings
 from gateway.settings import GatewaySettings
-from steeple_cli.serve_options import OPTIONS
+from steeple_cli.serving.options import OPTIONS
 from steeple_rpc import vllm_flags
 from steeple_rpc.settings import ServiceSettings
 from tokenizer_svc.settings import TokenizerSettings

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from steeple_cli.benching.report import Report
 from steeple_cli.benching.sweep_chart import draw_sweep
 from steeple_cli.benching.time_chart import draw_times
-from steeple_cli.writable import why_unwritable
+from steeple_cli.showing.writable import why_unwritable
 from steeple_rpc.extras import missing_extra
 from steeple_rpc.refused import SettingRefused
 

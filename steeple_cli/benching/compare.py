@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from steeple_cli.benching.report import Point, Report
-from steeple_cli.columns import aligned
 from steeple_cli.load.figures import Latencies
-from steeple_cli.percentiles import Percentiles
+from steeple_cli.load.percentiles import Percentiles
+from steeple_cli.showing.columns import aligned
 
 _Load = tuple[float, str]
 _Value = Callable[[Point], float | None]

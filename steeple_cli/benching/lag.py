@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from steeple_cli.percentiles import Percentiles, percentiles
+from steeple_cli.load.percentiles import Percentiles, percentiles
 
 PERIOD_S = 0.01
 LATE_S = 0.02

@@ -10,7 +10,7 @@ from steeple_cli.benching.plan import BenchPlan
 from steeple_cli.benching.report import Point
 from steeple_cli.benching.run import PointRun, run_points
 from steeple_cli.benching.table import point_line
-from steeple_cli.connection import Connection
+from steeple_cli.connecting.connection import Connection
 from steeple_cli.load.caller import Callers
 from steeple_client import AsyncClient, Model
 

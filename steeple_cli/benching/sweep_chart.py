@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from steeple_cli.benching.chart_style import DONE, GOOD, OFFERED, P50, P95, P99, dress, title
 from steeple_cli.benching.report import Point, Report
 from steeple_cli.load.figures import Latencies, LatencyBound
-from steeple_cli.percentiles import Percentiles
+from steeple_cli.load.percentiles import Percentiles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,9 +5,9 @@ from typing import Final
 
 from steeple_cli.benching.notes import notes
 from steeple_cli.benching.report import Point, Report
-from steeple_cli.columns import aligned
 from steeple_cli.load.figures import LatencyBound, LoadFigures
-from steeple_cli.percentiles import Percentiles
+from steeple_cli.load.percentiles import Percentiles
+from steeple_cli.showing.columns import aligned
 
 _Cell = Callable[[Point], str]
 

@@ -10,8 +10,8 @@ from steeple_cli.benching.chart_style import DONE, P50, P95, P99, dress, title
 from steeple_cli.benching.report import Report
 from steeple_cli.load.figures import Window
 from steeple_cli.load.history import End
+from steeple_cli.load.percentiles import percentiles
 from steeple_cli.load.sample import Sample
-from steeple_cli.percentiles import percentiles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -3,8 +3,8 @@
 import time
 from collections.abc import Iterator
 
+from steeple_cli.connecting.remedies import remedy_for, remedy_of_reason
 from steeple_cli.doctoring.finding import Finding, fail, ok, warn
-from steeple_cli.remedies import remedy_for, remedy_of_reason
 from steeple_client import Client, EngineLoad, Load, Model
 from steeple_rpc.errors import ServiceError
 from steeple_rpc.sizes import number_text, seconds_text

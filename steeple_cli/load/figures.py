@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from steeple_cli.load.history import End
+from steeple_cli.load.percentiles import Percentiles, percentiles
 from steeple_cli.load.sample import Sample
-from steeple_cli.percentiles import Percentiles, percentiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from steeple_cli.percentiles import Percentiles
+from steeple_cli.load.percentiles import Percentiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

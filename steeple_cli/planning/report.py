@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from itertools import pairwise
 
-from steeple_cli.percentiles import percentiles
+from steeple_cli.load.percentiles import percentiles
 from steeple_cli.planning.figures import (
     Counts,
     Figures,

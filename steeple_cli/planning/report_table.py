@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from steeple_cli.columns import aligned
-from steeple_cli.percentiles import Percentiles
+from steeple_cli.load.percentiles import Percentiles
 from steeple_cli.planning.figures import Figures
+from steeple_cli.showing.columns import aligned
 
 _Cell = Callable[[Figures], str]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from engine_svc.core.params import RequestId
 from steeple_cli.planning.errors import PlanRefused
 from steeple_cli.planning.record import Interval, RequestRecord
-from steeple_cli.writable import why_unwritable
+from steeple_cli.showing.writable import why_unwritable
 from steeple_rpc.extras import missing_extra
 
 if TYPE_CHECKING:

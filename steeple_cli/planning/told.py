@@ -7,11 +7,11 @@ from enum import Enum
 
 from engine_svc.core.scheduler.base import SchedulerConfig
 from engine_svc.policy_options import READ_BY
-from steeple_cli.columns import aligned
 from steeple_cli.planning.compare import Comparison, Outcome
 from steeple_cli.planning.record import Refusal
 from steeple_cli.planning.report_table import figures_table
 from steeple_cli.planning.trace import TRACE_COLUMNS, trace_cells
+from steeple_cli.showing.columns import aligned
 
 MAX_SHOWN_REFUSALS = 3
 

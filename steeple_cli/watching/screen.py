@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from steeple_cli.fact_table import Facts, fact_table
+from steeple_cli.showing.fact_table import Facts, fact_table
 from steeple_cli.watching.bar import blocks_bar
 from steeple_client import EngineLoad, GatewayLoad, Latency, Load, ModelLoad
 from steeple_rpc.errors import ServiceError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from steeple_cli.commands import COMMANDS
+from steeple_cli.commands import COMMANDS, module_of
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "fms", "transformers")
@@ -14,7 +14,7 @@ LIGHT_MODULES = (
     "engine_svc.process",
     "engine_svc.service",
     "gateway.__main__",
-    ", ".join(["steeple_cli.app", *(f"steeple_cli.{name}" for name in COMMANDS)]),
+    ", ".join(["steeple_cli.app", *map(module_of, COMMANDS)]),
     "steeple_client",
     "tokenizer_svc.process",
     "tokenizer_svc.service",

@@ -11,8 +11,8 @@ from engine_svc.core.errors import StartupError
 from engine_svc.core.models.description import read_description
 from engine_svc.core.models.family import Task
 from engine_svc.core.models.loader import load_model
-from steeple_cli.model_missing import ModelNotFound
-from steeple_cli.model_path import find_model
+from steeple_cli.locating.model_missing import ModelNotFound
+from steeple_cli.locating.model_path import find_model
 from tests.support.audited_load import audited
 from tests.support.models import LLAMA, edit_config, save_model
 from tests.support.refused_start import refused_start

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steeple_cli.load.figures import LatencyBound, Window, figures
+from steeple_cli.load.percentiles import percentiles
 from steeple_cli.load.sample import Sample
-from steeple_cli.percentiles import percentiles
 from tests.support.samples import sample
 
 TIMES = st.integers(0, 1000).map(float)

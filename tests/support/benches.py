@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from steeple_cli.benching.lag import Generator
 from steeple_cli.benching.report import Asking, Measured, Point, Report
 from steeple_cli.load.figures import LatencyBound, Window, figures
+from steeple_cli.load.percentiles import Percentiles
 from steeple_cli.load.sample import Sample
-from steeple_cli.percentiles import Percentiles
 from tests.support.samples import sample
 
 CALM = Generator(lag_s=Percentiles(p50=0.0, p90=0.001, p95=0.001, p99=0.002), busy_share=0.1)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engine_svc.settings import EngineSettings
 from gateway.settings import GatewaySettings
-from steeple_cli.serve_defaults import file_defaults
+from steeple_cli.serving.defaults import file_defaults
 from steeple_rpc.settings import load_settings
 from tools.settings_table import SERVICES, written
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.sliding import Latency, SlidingSlots, TimeCounts, latency_of
-from steeple_cli.percentiles import percentiles
+from steeple_cli.load.percentiles import percentiles
 
 
 def counted(*times: float) -> TimeCounts:

@@ -51,7 +51,7 @@ def python(program: str, **environment: str) -> "subprocess.CompletedProcess[str
 
 
 @pytest.mark.parametrize(
-    "module", ["steeple_cli.app", "typer", "steeple_cli.wait", "grpc", "steeple_client"]
+    "module", ["steeple_cli.app", "typer", "steeple_cli.watching.wait", "grpc", "steeple_client"]
 )
 def test_ctrl_c_while_it_starts_ends_130_without_a_word(module: str) -> None:
     """Whatever is imported just then."""
@@ -102,7 +102,6 @@ def test_a_command_says_of_itself_what_the_list_says(
     """And in the list it takes one line of a small terminal."""
     monkeypatch.setenv("COLUMNS", "80")
     told = CliRunner().invoke(app, [name, "--help"]).stdout.splitlines()
-    assert COMMANDS[name] in map(str.strip, told)
-    assert any(
-        f" {COMMANDS[name]} " in line for line in CliRunner().invoke(app).output.splitlines()
-    )
+    text = COMMANDS[name].text
+    assert text in map(str.strip, told)
+    assert any(f" {text} " in line for line in CliRunner().invoke(app).output.splitlines())

@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from steeple_cli.benching.lag import LATE_S, PERIOD_S, Generator, watched
-from steeple_cli.percentiles import Percentiles
+from steeple_cli.load.percentiles import Percentiles
 
 ON_TIME = Percentiles(p50=0.0, p90=0.0, p95=0.0, p99=LATE_S)
 

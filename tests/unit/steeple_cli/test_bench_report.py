@@ -11,7 +11,7 @@ from steeple_cli.benching.report import read_report, write_report
 from steeple_cli.benching.table import as_text
 from steeple_cli.load.figures import LatencyBound, Window
 from steeple_cli.load.history import End
-from steeple_cli.percentiles import Percentiles
+from steeple_cli.load.percentiles import Percentiles
 from steeple_rpc.refused import SettingRefused
 from tests.support.benches import ASKING, CALM, DONE, point, report
 from tests.support.samples import sample

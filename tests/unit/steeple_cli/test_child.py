@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from steeple_cli.child import FIRST_PAUSE_S, Child
+from steeple_cli.serving.child import FIRST_PAUSE_S, Child
 
 MODULE = """
 import signal, sys

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from steeple.common.v1 import chat_pb2 as common_chat_pb2
 from steeple.common.v1 import sampling_pb2
 from steeple_cli.app import app
-from steeple_cli.options import _OPTIONS
+from steeple_cli.asking.options import _OPTIONS
 from steeple_client import GenerateOptions
 from steeple_rpc.errors import NotFound, Overloaded
 from steeple_rpc.lifecycle import Lifecycle

@@ -14,9 +14,9 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from steeple_cli.app import app
+from steeple_cli.connecting.remedies import remedy_for, told_with_remedy
 from steeple_cli.doctoring.finding import fail, ok, warn
 from steeple_cli.doctoring.report import print_findings
-from steeple_cli.remedies import remedy_for, told_with_remedy
 from steeple_demo import model_dir
 from steeple_rpc.errors import (
     InvalidRequest,

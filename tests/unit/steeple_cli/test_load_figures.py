@@ -4,7 +4,7 @@ import pytest
 
 from steeple_cli.load.figures import LatencyBound, Window, figures
 from steeple_cli.load.history import End
-from steeple_cli.percentiles import Percentiles
+from steeple_cli.load.percentiles import Percentiles
 from tests.support.samples import sample
 
 DONE = sample(2.0, 3.0, counts=[1, 3])

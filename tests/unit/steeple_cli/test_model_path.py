@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from steeple_cli.model_missing import ModelNotFound
-from steeple_cli.model_path import find_model
+from steeple_cli.locating.model_missing import ModelNotFound
+from steeple_cli.locating.model_path import find_model
 from steeple_demo import model_dir
 from tests.support.lfs_pointer import LFS_POINTER
 

@@ -3,7 +3,7 @@
 import pytest
 
 from engine_svc.core.params import FinishReason, RequestId
-from steeple_cli.percentiles import Percentiles, percentiles
+from steeple_cli.load.percentiles import Percentiles, percentiles
 from steeple_cli.planning.record import (
     Cause,
     Interval,

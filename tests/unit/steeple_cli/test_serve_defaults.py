@@ -7,8 +7,8 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from steeple_cli.app import app
-from steeple_cli.serve import plan_of
-from steeple_cli.serve_plan import ServePlan
+from steeple_cli.serving.plan import ServePlan
+from steeple_cli.serving.serve import plan_of
 from steeple_demo import model_dir
 
 

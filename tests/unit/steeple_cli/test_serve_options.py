@@ -8,8 +8,8 @@ import pytest
 from engine_svc.policy_options import READ_BY
 from engine_svc.settings import EngineSettings
 from gateway.settings import GatewaySettings
-from steeple_cli.serve_options import OPTIONS, arguments_of
-from steeple_cli.serve_plan import MODULES, ServePlan, command_lines, in_our_words
+from steeple_cli.serving.options import OPTIONS, arguments_of
+from steeple_cli.serving.plan import MODULES, ServePlan, command_lines, in_our_words
 from steeple_rpc.settings import ServiceSettings, load_settings
 from tokenizer_svc.settings import TokenizerSettings
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from steeple_cli.socket_directory import socket_directory
+from steeple_cli.serving.socket_directory import socket_directory
 from steeple_rpc.refused import SettingRefused
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from steeple_cli.child import ChildRefused
-from steeple_cli.console import ServeConsole
-from steeple_cli.serve_plan import ServePlan
-from steeple_cli.supervisor import Supervisor
+from steeple_cli.serving.child import ChildRefused
+from steeple_cli.serving.console import ServeConsole
+from steeple_cli.serving.plan import ServePlan
+from steeple_cli.serving.supervisor import Supervisor
 
 GATEWAY = """
 import os, pathlib, sys, time

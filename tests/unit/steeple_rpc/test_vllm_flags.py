@@ -4,7 +4,7 @@ import pytest
 
 from engine_svc.settings import EngineSettings
 from gateway.settings import GatewaySettings
-from steeple_cli.serve_options import OPTIONS
+from steeple_cli.serving.options import OPTIONS
 from steeple_rpc.refused import SettingRefused
 from steeple_rpc.settings import load_settings
 from steeple_rpc.vllm_flags import VLLM_FLAGS, Needless, Refused, Renamed, as_typed, translated

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from steeple_cli.connection import Connection, client_command, connected
+from steeple_cli.connecting.connection import Connection, client_command, connected
 
 
 @client_command

@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-from steeple_cli.hub_cache import MAIN, HubCache
-from steeple_cli.model_files import problem_of
-from steeple_cli.model_missing import ModelNotFound
+from steeple_cli.locating.hub_cache import MAIN, HubCache
+from steeple_cli.locating.model_files import problem_of
+from steeple_cli.locating.model_missing import ModelNotFound
 
 
 def find_model(

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from steeple_cli.option import option, switch
+from steeple_cli.conventions.option import option, switch
 
 _LOAD, _REQUESTS, _RESULT = "Load", "Requests", "Result"
 

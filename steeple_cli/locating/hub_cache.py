@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from steeple_cli.model_files import CONFIG, missing_part
-from steeple_cli.model_missing import ModelNotFound
+from steeple_cli.locating.model_files import CONFIG, missing_part
+from steeple_cli.locating.model_missing import ModelNotFound
 
 MAIN = "main"
 _MAX_NEAR = 3

@@ -9,17 +9,17 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from steeple_cli.connection import Connection, connection_parameters, failures_told
+from steeple_cli.connecting.connection import Connection, connection_parameters, failures_told
+from steeple_cli.conventions.exits import FAILED
+from steeple_cli.conventions.option import option, switch, with_options
 from steeple_cli.doctoring.deployment import look_at_deployment
 from steeple_cli.doctoring.finding import Finding, fail, ok
 from steeple_cli.doctoring.installation import look_at_installation
 from steeple_cli.doctoring.port import look_at_port
 from steeple_cli.doctoring.report import as_json, is_well, print_findings
-from steeple_cli.exits import FAILED
-from steeple_cli.model_missing import ModelNotFound
-from steeple_cli.model_path import find_model
-from steeple_cli.option import option, switch, with_options
-from steeple_cli.serve_options import OPTIONS, arguments_of
+from steeple_cli.locating.model_missing import ModelNotFound
+from steeple_cli.locating.model_path import find_model
+from steeple_cli.serving.options import OPTIONS, arguments_of
 from steeple_rpc.extras import missing_extra
 from steeple_rpc.telemetry import silence
 

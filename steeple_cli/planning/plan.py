@@ -6,9 +6,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from steeple_cli import plan_options as given
-from steeple_cli.ending import end
-from steeple_cli.exits import USAGE_ERROR
+from steeple_cli.conventions.ending import end
+from steeple_cli.conventions.exits import USAGE_ERROR
+from steeple_cli.planning import options as given
 from steeple_cli.planning.choices import option_name
 from steeple_cli.planning.compare import Comparison, Outcome, compare
 from steeple_cli.planning.counts import checked_count, read_count

@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from steeple_cli.exits import USAGE_ERROR
+from steeple_cli.conventions.exits import USAGE_ERROR
 
 FIRST_PAUSE_S = 0.5
 MAX_PAUSE_S = 30.0

@@ -9,7 +9,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from steeple_cli.option import option, switch
+from steeple_cli.conventions.option import option, switch
 from steeple_client import GenerateOptions, LengthPenalty
 
 _SAMPLING, _END = "Sampling", "End of the output"

@@ -7,10 +7,10 @@ from typing import Annotated
 
 from rich.console import Console
 
-from steeple_cli.connection import Connection, client_command, connected
-from steeple_cli.fact_table import Facts, fact_table
-from steeple_cli.option import switch
-from steeple_cli.printing import print_line
+from steeple_cli.connecting.connection import Connection, client_command, connected
+from steeple_cli.conventions.option import switch
+from steeple_cli.showing.fact_table import Facts, fact_table
+from steeple_cli.showing.json_lines import print_line
 from steeple_client import Model, ModelEngine
 from steeple_rpc.sizes import bytes_text, number_text, seconds_text
 

@@ -6,9 +6,9 @@ from typing import Annotated
 from rich.console import Console
 from rich.live import Live
 
-from steeple_cli.connection import Connection, client_command, connected
-from steeple_cli.option import option, switch
-from steeple_cli.printing import print_line
+from steeple_cli.connecting.connection import Connection, client_command, connected
+from steeple_cli.conventions.option import option, switch
+from steeple_cli.showing.json_lines import print_line
 from steeple_cli.watching.screen import screen
 from steeple_cli.watching.tellings import tellings
 from steeple_client import Client, Load

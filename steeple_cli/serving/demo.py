@@ -5,13 +5,13 @@ import socket
 import sys
 from contextlib import aclosing
 
-from steeple_cli.child import ChildRefused
-from steeple_cli.console import ServeConsole
-from steeple_cli.ending import end
-from steeple_cli.exits import FAILED
-from steeple_cli.model_path import find_model
-from steeple_cli.serve_plan import ServePlan
-from steeple_cli.supervisor import Supervisor
+from steeple_cli.conventions.ending import end
+from steeple_cli.conventions.exits import FAILED
+from steeple_cli.locating.model_path import find_model
+from steeple_cli.serving.child import ChildRefused
+from steeple_cli.serving.console import ServeConsole
+from steeple_cli.serving.plan import ServePlan
+from steeple_cli.serving.supervisor import Supervisor
 from steeple_client import AsyncClient, TextDelta, user
 from steeple_rpc.errors import Cancelled, ServiceError
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 
-from steeple_cli.ending import end
-from steeple_cli.exits import FAILED, USAGE_ERROR
-from steeple_cli.option import option, switch
-from steeple_cli.remedies import told_with_remedy
+from steeple_cli.connecting.remedies import told_with_remedy
+from steeple_cli.conventions.ending import end
+from steeple_cli.conventions.exits import FAILED, USAGE_ERROR
+from steeple_cli.conventions.option import option, switch
 from steeple_client import DEFAULT_TARGET, NO_RETRIES, AsyncClient, ChannelTls, Client
 from steeple_rpc.errors import ServiceError
 from steeple_rpc.refused import SettingRefused

@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from steeple_cli.help import NO_VALUE
+from steeple_cli.conventions.help import NO_VALUE
 
 _NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 

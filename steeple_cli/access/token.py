@@ -11,9 +11,9 @@ from typing import Annotated
 
 import typer
 
-from steeple_cli.ending import end
-from steeple_cli.exits import USAGE_ERROR
-from steeple_cli.help import Command, Group
+from steeple_cli.conventions.ending import end
+from steeple_cli.conventions.exits import USAGE_ERROR
+from steeple_cli.conventions.help import Command, Group
 from steeple_rpc.auth.token_file import read_table
 from steeple_rpc.auth.token_table import (
     TokenRecord,

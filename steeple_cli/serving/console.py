@@ -6,7 +6,7 @@ import sys
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from steeple_cli.child import LogEvent
+from steeple_cli.serving.child import LogEvent
 from steeple_rpc.telemetry import printable
 
 _LEVELS = ("debug", "info", "warning", "error", "critical")

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from steeple_cli.option import option, switch
-from steeple_cli.serve_options import OPTIONS
+from steeple_cli.conventions.option import option, switch
+from steeple_cli.serving.options import OPTIONS
 
 _BATCHES, _REQUESTS, _TIME, _OUTPUT = "Batches", "Requests", "Step time", "Output"
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from steeple_cli.child import Child, LogEvent
-from steeple_cli.console import ServeConsole
-from steeple_cli.serve_plan import MODULES, ServePlan, command_lines
-from steeple_cli.socket_directory import socket_directory
+from steeple_cli.serving.child import Child, LogEvent
+from steeple_cli.serving.console import ServeConsole
+from steeple_cli.serving.plan import MODULES, ServePlan, command_lines
+from steeple_cli.serving.socket_directory import socket_directory
 from steeple_rpc.errors import DeadlineExpired
 
 

@@ -10,7 +10,7 @@ from inspect import Parameter
 from pathlib import Path
 from typing import Annotated, Any
 
-from steeple_cli.option import option, switch
+from steeple_cli.conventions.option import option, switch
 from steeple_rpc.config_file import CONFIG_VARIABLE
 
 

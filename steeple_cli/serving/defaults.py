@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from steeple_cli.serve_options import OPTIONS
+from steeple_cli.serving.options import OPTIONS
 from steeple_rpc.config_file import CONFIG_VARIABLE, named_by, read_table
 from steeple_rpc.nearest import hint
 from steeple_rpc.refused import SettingRefused

@@ -10,7 +10,7 @@ from typing import Annotated, Self
 import typer
 import uvloop
 
-from steeple_cli import bench_options as given
+from steeple_cli.benching import options as given
 from steeple_cli.benching.chart import check_chart, draw_chart
 from steeple_cli.benching.compare import compared
 from steeple_cli.benching.given_bench import DEFAULT_OUTPUT_LENS, GivenBench
@@ -19,10 +19,10 @@ from steeple_cli.benching.plan import BenchPlan
 from steeple_cli.benching.report import Measured, Point, Report, read_report, write_report
 from steeple_cli.benching.run import PointRun
 from steeple_cli.benching.table import as_text
-from steeple_cli.connection import Connection, client_command, failures_told
-from steeple_cli.exits import FAILED, INTERRUPTED
-from steeple_cli.help import Command, Group
-from steeple_cli.writable import why_unwritable
+from steeple_cli.connecting.connection import Connection, client_command, failures_told
+from steeple_cli.conventions.exits import FAILED, INTERRUPTED
+from steeple_cli.conventions.help import Command, Group
+from steeple_cli.showing.writable import why_unwritable
 from steeple_rpc.refused import SettingRefused
 
 _HELP = "Put a load on a gateway; measure what its callers see."

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from steeple_cli.connection import Connection, client_command, connected
-from steeple_cli.options import Json, generating
-from steeple_cli.printing import print_json, print_text
+from steeple_cli.asking.options import Json, generating
+from steeple_cli.asking.printing import print_json, print_text
+from steeple_cli.connecting.connection import Connection, client_command, connected
 from steeple_client import GenerateOptions
 
 

@@ -1,11 +1,10 @@
 """What goes to stdout as it comes: the text of an answer, or lines of JSON."""
 
-import json
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from enum import Enum
 
+from steeple_cli.showing.json_lines import print_line
 from steeple_client import Event, Finished, Started, TextDelta, Usage
 
 _KINDS: Mapping[type, str] = {
@@ -40,13 +39,3 @@ def print_json(events: Iterable[Event]) -> str:
         if isinstance(event, TextDelta):
             texts.append(event.text)
     return "".join(texts)
-
-
-def print_line(facts: Mapping[str, object]) -> None:
-    """Write an object of JSON as one line, at once."""
-    sys.stdout.write(json.dumps(facts, default=_plain) + "\n")
-    sys.stdout.flush()
-
-
-def _plain(value: object) -> object:
-    return value.value if isinstance(value, Enum) else str(value)

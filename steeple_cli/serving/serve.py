@@ -7,18 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
-from steeple_cli.child import ChildRefused
-from steeple_cli.console import ServeConsole
-from steeple_cli.ending import end
-from steeple_cli.exits import USAGE_ERROR
-from steeple_cli.help import Command
-from steeple_cli.model_missing import ModelNotFound
-from steeple_cli.model_path import find_model, name_of
-from steeple_cli.option import with_options
-from steeple_cli.serve_defaults import PREFIX, check_variables, file_defaults
-from steeple_cli.serve_options import OPTIONS, arguments_of
-from steeple_cli.serve_plan import ServePlan, in_our_words
-from steeple_cli.supervisor import Supervisor
+from steeple_cli.conventions.ending import end
+from steeple_cli.conventions.exits import USAGE_ERROR
+from steeple_cli.conventions.help import Command
+from steeple_cli.conventions.option import with_options
+from steeple_cli.locating.model_missing import ModelNotFound
+from steeple_cli.locating.model_path import find_model, name_of
+from steeple_cli.serving.child import ChildRefused
+from steeple_cli.serving.console import ServeConsole
+from steeple_cli.serving.defaults import PREFIX, check_variables, file_defaults
+from steeple_cli.serving.options import OPTIONS, arguments_of
+from steeple_cli.serving.plan import ServePlan, in_our_words
+from steeple_cli.serving.supervisor import Supervisor
 from steeple_rpc.errors import ServiceError
 from steeple_rpc.refused import SettingRefused
 from steeple_rpc.vllm_flags import as_typed, translated

@@ -1,0 +1,1 @@
+"""The command that keeps who may come in."""

@@ -1,0 +1,1 @@
+"""What every command shares that calls a gateway."""

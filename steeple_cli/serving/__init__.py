@@ -1,0 +1,1 @@
+"""Three services as one: what `steeple serve` and `steeple demo` are made of."""

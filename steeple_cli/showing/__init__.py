@@ -1,0 +1,1 @@
+"""What is shown: columns, tables, lines, files."""
