@@ -53,8 +53,8 @@ class Admission:
         try:
             yield
         finally:
-            _count_down(self._num_live, model)
-            _count_down(self._num_held, held)
+            count_down(self._num_live, model)
+            count_down(self._num_held, held)
             self._ids.remove(owned)
 
     def _check_share(self, held: tuple[str, str], limit: int, share: float) -> None:
@@ -78,7 +78,7 @@ class Admission:
             )
 
 
-def _count_down(counts: Counter[Key], key: Key) -> None:
+def count_down(counts: Counter[Key], key: Key) -> None:
     """One less; what is at zero is forgotten, so that names do not gather."""
     counts[key] -= 1
     if not counts[key]:

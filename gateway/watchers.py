@@ -8,9 +8,11 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from gateway.places import Places
 from steeple_rpc.context import fail_rpc
 from steeple_rpc.errors import Overloaded, ServiceError, Unavailable
 from steeple_rpc.outbox import MAX_WAIT_S
+from steeple_rpc.principal import Principal
 
 MAX_WATCHERS = 64
 
@@ -24,6 +26,7 @@ class Watchers:
 
     def __init__(self, *, max_wait_s: float = MAX_WAIT_S) -> None:
         self._max_wait_s = max_wait_s
+        self._places = Places(MAX_WATCHERS, calls="watches", full="TOO_MANY_WATCHERS")
         self._ends: set[Callable[[ServiceError], None]] = set()
         self._is_draining = False
 
@@ -34,27 +37,22 @@ class Watchers:
             end(_draining())
 
     @contextmanager
-    def place(self) -> Iterator[None]:
+    def place(self, principal: Principal) -> Iterator[None]:
         """The RPC that the running task handles has a place in the block.
 
         Raises:
-            Overloaded: all places are taken.
+            Overloaded: all places are taken, or all that one caller may hold.
             Unavailable: no watch begins any more.
         """
         if self._is_draining:
             raise _draining()
-        if len(self._ends) >= MAX_WATCHERS:
-            raise Overloaded(
-                f"{len(self._ends)} callers watch; the limit is {MAX_WATCHERS}",
-                reason="TOO_MANY_WATCHERS",
-                retry_after_s=1.0,
-            )
-        end = fail_rpc()
-        self._ends.add(end)
-        try:
-            yield
-        finally:
-            self._ends.discard(end)
+        with self._places.held(principal):
+            end = fail_rpc()
+            self._ends.add(end)
+            try:
+                yield
+            finally:
+                self._ends.discard(end)
 
     @contextmanager
     def telling(self) -> Iterator[None]:

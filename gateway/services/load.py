@@ -12,7 +12,7 @@ from gateway.sliding import Latency
 from gateway.upstreams import Engine
 from gateway.watchers import Watchers
 from steeple.inference.v1 import load_service_pb2, load_service_pb2_grpc
-from steeple_rpc.context import Context, send_headers
+from steeple_rpc.context import Context, current_rpc, send_headers
 from steeple_rpc.limits import Bounds, check_number
 from steeple_rpc.version import steeple_version
 
@@ -61,7 +61,7 @@ class LoadService(load_service_pb2_grpc.LoadServiceServicer):
         """The load again and again."""
         given = request.interval_ms if request.HasField("interval_ms") else DEFAULT_INTERVAL_MS
         check_number("interval_ms", given, INTERVAL_MS)
-        with self._watchers.place():
+        with self._watchers.place(current_rpc().principal):
             await send_headers(context)
             while True:
                 with self._watchers.telling():

@@ -60,8 +60,8 @@ class LoadServiceServicer:
 
     def WatchLoad(self, request, context):
         """Tells the load at once and then at an interval, until the caller leaves or the gateway drains:
-        then it ends with UNAVAILABLE. At most 64 watch at a time; one more gets RESOURCE_EXHAUSTED, as
-        does one that leaves a telling unread for 30 s.
+        then it ends with UNAVAILABLE. At most 64 watch at a time, of them 16 for one caller that proved
+        who it is; one more gets RESOURCE_EXHAUSTED, as does one that leaves a telling unread for 30 s.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

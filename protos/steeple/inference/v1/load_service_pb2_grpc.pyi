@@ -37,8 +37,8 @@ class LoadServiceStub:
     """Tells the load once."""
     WatchLoad: _grpc.UnaryStreamMultiCallable[_load_service_pb2.WatchLoadRequest, _load_service_pb2.WatchLoadResponse]
     """Tells the load at once and then at an interval, until the caller leaves or the gateway drains:
-    then it ends with UNAVAILABLE. At most 64 watch at a time; one more gets RESOURCE_EXHAUSTED, as
-    does one that leaves a telling unread for 30 s.
+    then it ends with UNAVAILABLE. At most 64 watch at a time, of them 16 for one caller that proved
+    who it is; one more gets RESOURCE_EXHAUSTED, as does one that leaves a telling unread for 30 s.
     """
 
 @_typing.type_check_only
@@ -50,8 +50,8 @@ class LoadServiceAsyncStub(LoadServiceStub):
     """Tells the load once."""
     WatchLoad: _aio.UnaryStreamMultiCallable[_load_service_pb2.WatchLoadRequest, _load_service_pb2.WatchLoadResponse]  # type: ignore[assignment]
     """Tells the load at once and then at an interval, until the caller leaves or the gateway drains:
-    then it ends with UNAVAILABLE. At most 64 watch at a time; one more gets RESOURCE_EXHAUSTED, as
-    does one that leaves a telling unread for 30 s.
+    then it ends with UNAVAILABLE. At most 64 watch at a time, of them 16 for one caller that proved
+    who it is; one more gets RESOURCE_EXHAUSTED, as does one that leaves a telling unread for 30 s.
     """
 
 class LoadServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -72,8 +72,8 @@ class LoadServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_load_service_pb2.WatchLoadResponse], _abc.AsyncIterator[_load_service_pb2.WatchLoadResponse]]:
         """Tells the load at once and then at an interval, until the caller leaves or the gateway drains:
-        then it ends with UNAVAILABLE. At most 64 watch at a time; one more gets RESOURCE_EXHAUSTED, as
-        does one that leaves a telling unread for 30 s.
+        then it ends with UNAVAILABLE. At most 64 watch at a time, of them 16 for one caller that proved
+        who it is; one more gets RESOURCE_EXHAUSTED, as does one that leaves a telling unread for 30 s.
         """
 
 def add_LoadServiceServicer_to_server(servicer: LoadServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
