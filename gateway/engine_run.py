@@ -181,8 +181,12 @@ class EngineRun:
 
     def _note(self, error: ServiceError, state: EngineState) -> None:
         """Take note of an attempt's end; raises what the request ends with, if it does."""
-        has_prior = bool(self._received) and self._num_attempts > 1
-        self._takeovers.note(error, self._clock(), has_begun=self._has_begun, has_prior=has_prior)
+        self._takeovers.note(
+            error,
+            self._clock(),
+            has_begun=self._has_begun,
+            was_begun=self._started is not None,
+        )
         self._failed.add(state.facts.instance_id)
         logger().warning(
             "engine_attempt_failed",

@@ -63,21 +63,22 @@ class Takeovers:
         """Why the last takeover began; empty before the first."""
         return self._loss.reason if self._loss else ""
 
-    def note(self, error: ServiceError, now: float, *, has_begun: bool, has_prior: bool) -> None:
+    def note(self, error: ServiceError, now: float, *, has_begun: bool, was_begun: bool) -> None:
         """Take note of how an attempt ended; returns if the request may be tried elsewhere.
 
         Args:
             error: what it ended with.
             now: when.
             has_begun: the engine had told that it computes the request.
-            has_prior: it was given output of an earlier engine.
+            was_begun: some engine had, this one or an earlier one: what it settled, and its output
+                so far, is asked of the next ones.
 
         Raises:
             ServiceError: the request's end: its own error, or that it cannot go on.
         """
         if self._num_begun and not has_begun and _is_refusal(error):
             return
-        if has_prior and not has_begun and isinstance(error, InvalidRequest):
+        if was_begun and not has_begun and isinstance(error, InvalidRequest):
             raise _cannot_resume() from error
         if not is_loss(error):
             raise error
@@ -154,7 +155,7 @@ def _is_refusal(error: ServiceError) -> bool:
 
 def _cannot_resume() -> Unavailable:
     return Unavailable(
-        "the engine was lost, and the one that is there cannot take the prompt together with the"
-        " output so far",
+        "the engine was lost, and the one that is there cannot take what it was computing: prompt"
+        " and output so far, or their limits, are too much for it",
         reason=ENGINE_LOST,
     )

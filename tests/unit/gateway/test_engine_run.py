@@ -75,6 +75,7 @@ def run_of(
     limits: TakeoverLimits | None = None,
     timeout_s: float = 60.0,
     clock: Callable[[], float] | None = None,
+    max_tokens: int | None = NUM_TOKENS,
     **stopping: int,
 ) -> EngineRun:
     clock = clock or asyncio.get_running_loop().time
@@ -83,7 +84,7 @@ def run_of(
         model=MODEL,
         prompt_token_ids=PROMPT,
         sampling={"seed": 7},
-        stopping={"max_tokens": NUM_TOKENS, **stopping},
+        stopping=stopping if max_tokens is None else {"max_tokens": max_tokens, **stopping},
     )
     return EngineRun(
         request,
@@ -156,10 +157,15 @@ async def test_an_engine_that_never_computed_it_is_replaced_too() -> None:
 
 
 async def test_the_next_engine_is_asked_for_what_the_first_one_used() -> None:
-    """Its own defaults may be others."""
+    """Its own defaults may be others, the length of an answer that has no limit among them."""
+    used = {"max_tokens": NUM_TOKENS, "min_tokens": 1}
+    dying = FakeEngine(
+        [first(sampling={"temperature": 1.0}, stopping=used)], error=lost("ENGINE_LOST")
+    )
     healthy = ResumingEngine()
-    await updates_of(run_of(Pool(ResumingEngine([Life(num_tokens=2)]), healthy)))
+    await updates_of(run_of(Pool(dying, healthy), max_tokens=None))
     assert healthy.requests[0].sampling == {"seed": 7, "temperature": 1.0}
+    assert healthy.requests[0].stopping == used
 
 
 async def test_the_same_engine_goes_on_when_its_core_is_back() -> None:
@@ -251,13 +257,16 @@ async def test_what_never_began_goes_on_when_its_lost_engine_is_back() -> None:
     assert ids(await updates_of(run_of(Pool(engine)))) == answer(PROMPT, NUM_TOKENS)
 
 
-async def test_an_engine_that_cannot_take_prompt_and_output_ends_it() -> None:
+@pytest.mark.parametrize("num_tokens", [0, 3])
+async def test_an_engine_that_cannot_take_what_was_begun_ends_it(num_tokens: int) -> None:
+    """Also before the first token: it was begun with limits that the caller may not have named."""
     narrow = InvalidRequest("too long", reason="PROMPT_TOO_LONG", field="prompt")
     pool = Pool(
-        ResumingEngine([Life(num_tokens=3)]), ResumingEngine([Life(starts=False, error=narrow)])
+        ResumingEngine([Life(num_tokens=num_tokens)]),
+        ResumingEngine([Life(starts=False, error=narrow)]),
     )
     delivered, error = await failed(run_of(pool))
-    assert delivered == answer(PROMPT, 3)
+    assert delivered == answer(PROMPT, num_tokens)
     assert (type(error), error.reason) == (Unavailable, "ENGINE_LOST")
 
 

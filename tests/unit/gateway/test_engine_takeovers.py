@@ -46,9 +46,9 @@ def note(
     now: float = 0.0,
     *,
     has_begun: bool = True,
-    has_prior: bool = False,
+    was_begun: bool = False,
 ) -> None:
-    taking.note(error, now, has_begun=has_begun, has_prior=has_prior)
+    taking.note(error, now, has_begun=has_begun, was_begun=was_begun)
 
 
 @pytest.mark.parametrize("error", OWN_ERRORS, ids=lambda error: error.reason)
@@ -115,8 +115,8 @@ def test_what_no_engine_can_carry_on_is_lost_and_not_the_callers_fault() -> None
     taking = takeovers()
     note(taking, loss())
     too_long = InvalidRequest("too long", reason="PROMPT_TOO_LONG", field="prompt")
-    with pytest.raises(Unavailable, match="together with the output") as caught:
-        note(taking, too_long, has_begun=False, has_prior=True)
+    with pytest.raises(Unavailable, match="output so far") as caught:
+        note(taking, too_long, has_begun=False, was_begun=True)
     assert caught.value.reason == "ENGINE_LOST"
 
 
