@@ -11,6 +11,7 @@ from engine_svc.core.messages import AbortRequests, CoreConfig, Failed
 from engine_svc.core_keeper import CoreKeeper, StartupRefused
 from engine_svc.core_link import CoreLost, CoreStalled
 from engine_svc.restarts import MAX_FAILED_STARTS
+from engine_svc.watchdog import TICK_S
 from tests.support.scripted_core import RecordingUser, ScriptedCore, stepped
 
 ASKED = AbortRequests(request_ids=())
@@ -107,6 +108,23 @@ async def test_a_first_step_as_long_as_the_warm_up_showed_is_not_stuck() -> None
         with pytest.raises(TimeoutError):
             # Two ticks of the watchdog: long enough for it to be wrong.
             await asyncio.wait_for(cores.number(2), 0.6)
+        assert user.lost == []
+
+
+async def test_a_step_as_long_as_an_earlier_one_is_not_stuck() -> None:
+    """A model that has become slow is slow, and no reason to load it again."""
+    cores, user = Cores(), RecordingUser(has_work=True)
+    # More than one tick counts for at most: the step is heard of before it can matter.
+    keeper = keeper_of(cores, step_deadline_s=3 * TICK_S)
+    async with kept(keeper, user):
+        core = await cores.number(1)
+        core.become_ready()
+        await user.ready.wait()
+        keeper.send(ASKED)
+        core.tell(stepped(step_s=30.0))
+        with pytest.raises(TimeoutError):
+            # Twice as long as it would be borne with otherwise.
+            await asyncio.wait_for(cores.number(2), 6 * TICK_S)
         assert user.lost == []
 
 

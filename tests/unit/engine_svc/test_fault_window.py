@@ -29,8 +29,8 @@ def test_what_is_older_than_the_window_is_forgiven() -> None:
 
 
 def test_faults_of_the_request_and_good_outputs_do_not_count() -> None:
-    """A late caller says nothing about the core."""
+    """A late caller says nothing about the core, and nobody can have it replaced by his bans."""
     window = FaultWindow(1)
-    assert not window.note(failed("DEADLINE_EXPIRED"), 0.0)
-    assert not window.note(failed("NEVER_FITS"), 0.0)
+    for reason in ("DEADLINE_EXPIRED", "NEVER_FITS", "NO_TOKEN_LEFT"):
+        assert not window.note(failed(reason), 0.0)
     assert not window.note([RequestOutput(request_id=RequestId("a"))], 0.0)
