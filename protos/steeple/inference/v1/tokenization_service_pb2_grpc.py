@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class TokenizationServiceStub:
-    """What a model's tokenizer makes of texts.
+    """What a model's tokenizer makes of texts. A gateway takes at most 64 of these calls at a time, of
+    them 16 for one caller that proved who it is; one more gets RESOURCE_EXHAUSTED.
     """
 
     def __init__(self, channel):
@@ -48,7 +49,8 @@ class TokenizationServiceStub:
 
 
 class TokenizationServiceServicer:
-    """What a model's tokenizer makes of texts.
+    """What a model's tokenizer makes of texts. A gateway takes at most 64 of these calls at a time, of
+    them 16 for one caller that proved who it is; one more gets RESOURCE_EXHAUSTED.
     """
 
     def Tokenize(self, request, context):
@@ -87,7 +89,8 @@ def add_TokenizationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TokenizationService:
-    """What a model's tokenizer makes of texts.
+    """What a model's tokenizer makes of texts. A gateway takes at most 64 of these calls at a time, of
+    them 16 for one caller that proved who it is; one more gets RESOURCE_EXHAUSTED.
     """
 
     @staticmethod

@@ -27,7 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class TokenizationServiceStub:
-    """What a model's tokenizer makes of texts."""
+    """What a model's tokenizer makes of texts. A gateway takes at most 64 of these calls at a time, of
+    them 16 for one caller that proved who it is; one more gets RESOURCE_EXHAUSTED.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -40,7 +42,9 @@ class TokenizationServiceStub:
 
 @_typing.type_check_only
 class TokenizationServiceAsyncStub(TokenizationServiceStub):
-    """What a model's tokenizer makes of texts."""
+    """What a model's tokenizer makes of texts. A gateway takes at most 64 of these calls at a time, of
+    them 16 for one caller that proved who it is; one more gets RESOURCE_EXHAUSTED.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Tokenize: _aio.UnaryUnaryMultiCallable[_tokenization_service_pb2.TokenizeRequest, _tokenization_service_pb2.TokenizeResponse]  # type: ignore[assignment]
@@ -49,7 +53,9 @@ class TokenizationServiceAsyncStub(TokenizationServiceStub):
     """Turns token ids into texts."""
 
 class TokenizationServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What a model's tokenizer makes of texts."""
+    """What a model's tokenizer makes of texts. A gateway takes at most 64 of these calls at a time, of
+    them 16 for one caller that proved who it is; one more gets RESOURCE_EXHAUSTED.
+    """
 
     @_abc_1.abstractmethod
     def Tokenize(
