@@ -2,9 +2,12 @@
 
 start → loading → ready → lost or stalled → told, killed, pause → start
           └ too slow, refused, or dead again and again: the service ends
+
+A core that has nothing to do is asked for a sign of life from time to time (`vigil`).
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Protocol, assert_never
 
@@ -14,12 +17,13 @@ from engine_svc.core.messages import (
     EngineInfo,
     Failed,
     Loading,
+    Ping,
     Ready,
     StepOutputs,
 )
 from engine_svc.core_link import CoreLost, CoreRefused, CoreStalled, EngineCore
 from engine_svc.restarts import MAX_FAILED_STARTS, Restarts
-from engine_svc.watchdog import TICK_S, Watchdog
+from engine_svc.vigil import Vigil
 from steeple_rpc.refused import SettingRefused
 from steeple_rpc.telemetry import logger
 
@@ -37,7 +41,7 @@ class CoreUser(Protocol):
         """Commands may be sent from now on."""
 
     def core_told(self, outputs: StepOutputs) -> bool:
-        """Take what a step did; tells whether the core still owes anything."""
+        """Take what a step did; tells whether anybody still waits for the core."""
 
     async def core_lost(self, error: CoreLost) -> None:
         """The core is gone, with all that it was asked for. Told before it is replaced."""
@@ -51,7 +55,7 @@ class CoreKeeper:
         config: what the core serves.
         environment: for a core that is a process.
         startup_timeout_s: how long loading and warm-up may take.
-        step_deadline_s: how long a core that owes an answer may be silent.
+        step_deadline_s: how long a core that owes work may be silent.
         clock: monotonic seconds.
     """
 
@@ -72,9 +76,8 @@ class CoreKeeper:
         self._step_deadline_s = step_deadline_s
         self._clock = clock
         self._core: EngineCore | None = None
-        self._watchdog = Watchdog(startup_timeout_s, clock)
-        self._owes = False
-        self._last_word = clock()
+        self._vigil = Vigil(startup_timeout_s, clock)
+        self._stirred = asyncio.Event()
         self._ready_at: float | None = None
 
     @property
@@ -84,16 +87,15 @@ class CoreKeeper:
 
     @property
     def silent_s(self) -> float:
-        """Seconds since a core that owes something last spoke; 0 while it owes nothing."""
-        return self._clock() - self._last_word if self._owes else 0.0
+        """Seconds since a ready core that owes work last spoke; 0 while it owes none."""
+        return self._vigil.silent_s if self.is_ready else 0.0
 
     def send(self, command: Command) -> None:
         """Pass a command to a ready core; without one, it has nothing to do any more."""
         if self._core is None or not self.is_ready:
             return
-        if not self._owes:
-            self._heard()
-            self._owes = True
+        if self._vigil.sent():
+            self._stirred.set()
         self._core.send(command)
 
     async def run(self, user: CoreUser) -> None:
@@ -121,12 +123,11 @@ class CoreKeeper:
             CoreLost: it is gone.
         """
         core = self._core = self._make_core()
-        self._watchdog = Watchdog(self._startup_timeout_s, self._clock)
-        self._owes = True
+        self._vigil = Vigil(self._startup_timeout_s, self._clock)
         await core.start(self._config, self._environment)
         reading = asyncio.create_task(self._read(core, user))
         try:
-            await self._watch(reading)
+            await self._watch(core, reading)
         except CoreLost as lost:
             # Whoever waits learns it first: to put the core away may take a while.
             await user.core_lost(lost)
@@ -137,22 +138,32 @@ class CoreKeeper:
             await asyncio.wait({reading})
             await (core.stop() if self.is_ready else core.kill())
 
-    async def _watch(self, reading: "asyncio.Task[None]") -> None:
+    async def _watch(self, core: EngineCore, reading: "asyncio.Task[None]") -> None:
         """Wait for the end of what the core tells, and no longer than it may be silent."""
+        reading.add_done_callback(lambda _: self._stirred.set())
         while not reading.done():
-            await asyncio.wait({reading}, timeout=TICK_S)
-            if not self._owes:
-                self._watchdog.heard()
-            if self._watchdog.is_stuck() and not reading.done():
-                raise self._stuck()
+            await self._pause()
+            overdue = self._vigil.overdue()
+            if overdue is not None and not reading.done():
+                raise self._stuck(overdue)
+            if self._vigil.is_ping_due:
+                self._vigil.pinged()
+                core.send(Ping())
         reading.result()
+
+    async def _pause(self) -> None:
+        """Until somebody must look after the core: an idle one is left alone for long."""
+        self._stirred.clear()
+        # Not wait_for: before Python 3.12 it loses a cancellation that comes with the stir.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._vigil.pause_s):
+                await self._stirred.wait()
 
     async def _read(self, core: EngineCore, user: CoreUser) -> None:
         async for event in core.events():
             match event:
                 case StepOutputs():
-                    self._heard(event.step_s)
-                    self._owes = user.core_told(event)
+                    self._vigil.told(event, has_work=user.core_told(event))
                 case Loading():
                     logger().info("loading", stage=event.stage, done=event.done, total=event.total)
                 case Ready():
@@ -165,17 +176,12 @@ class CoreKeeper:
 
     def _become_ready(self, longest_step_s: float) -> None:
         self._ready_at = self._clock()
-        self._watchdog = Watchdog(self._step_deadline_s, self._clock)
-        self._watchdog.heard(longest_step_s)
-        self._owes = False
+        self._vigil = Vigil(self._step_deadline_s, self._clock)
+        self._vigil.ready(longest_step_s)
 
-    def _heard(self, step_s: float = 0.0) -> None:
-        self._last_word = self._clock()
-        self._watchdog.heard(step_s)
-
-    def _stuck(self) -> CoreLost:
+    def _stuck(self, overdue: str) -> CoreLost:
         if self.is_ready:
-            return CoreStalled(f"it was silent for more than {self._watchdog.limit_s:.3g} s")
+            return CoreStalled(overdue)
         return CoreRefused(
             f"the core was not ready within {self._startup_timeout_s:g} s: raise"
             " --startup-timeout-s"

@@ -13,6 +13,7 @@ from engine_svc.core.messages import (
     AbortRequests,
     AddRequest,
     Command,
+    Ping,
     Start,
     StepOutputs,
     Stop,
@@ -50,6 +51,7 @@ class EngineLoop:
         self._clock = clock
         self._faults = FaultWindow(max_faulty_requests)
         self._stopping = False
+        self._num_obeyed = 0
         self._num_steps = 0
         self._num_output_tokens = 0
 
@@ -75,6 +77,7 @@ class EngineLoop:
                 self._scheduler.check_integrity()
 
     def _obey(self, command: Command) -> list[RequestOutput]:
+        self._num_obeyed += 1
         match command:
             case Start():
                 raise TypeError("a core starts once")
@@ -82,6 +85,9 @@ class EngineLoop:
                 return self._add(command)
             case AbortRequests():
                 self._scheduler.abort_requests(command.request_ids)
+            case Ping():
+                # Now: what came with it may take a long step.
+                self._tell((), 0.0)
             case Stop():
                 self._stopping = True
             case _:
@@ -117,6 +123,8 @@ class EngineLoop:
                     load=self._scheduler.load(),
                     num_steps=self._num_steps,
                     num_output_tokens=self._num_output_tokens,
+                    num_obeyed=self._num_obeyed,
+                    is_idle=not self._scheduler.has_requests,
                     step_s=step_s,
                 )
             ]

@@ -60,11 +60,15 @@ class AbortRequests(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     request_ids: tuple[RequestId, ...]
 
 
+class Ping(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Front → core: say at once that you are there."""
+
+
 class Stop(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Front → core: end the process."""
 
 
-Command = Start | AddRequest | AbortRequests | Stop
+Command = Start | AddRequest | AbortRequests | Ping | Stop
 
 
 class Loading(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -121,6 +125,10 @@ class StepOutputs(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     load: SchedulerLoad
     num_steps: int
     num_output_tokens: int
+    num_obeyed: int
+    """Commands since the start, without the first: what came later is not in `is_idle`."""
+    is_idle: bool
+    """There is nothing to do: the next word comes after the next command."""
     step_s: float = 0.0
     """How long the step took; 0 where none ran."""
 

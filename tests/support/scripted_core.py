@@ -4,7 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
-from engine_svc.core.messages import Command, CoreConfig, EngineInfo, Event, Ready, StepOutputs
+from engine_svc.core.messages import (
+    Command,
+    CoreConfig,
+    EngineInfo,
+    Event,
+    Ping,
+    Ready,
+    StepOutputs,
+)
 from engine_svc.core.outputs import SchedulerLoad
 from engine_svc.core_link import CoreLost
 from tests.support.engine_infos import engine_info
@@ -20,9 +28,17 @@ LOAD = SchedulerLoad(
 )
 
 
-def stepped(step_s: float = 0.01) -> StepOutputs:
+def stepped(step_s: float = 0.01, *, num_obeyed: int = 1, is_idle: bool = True) -> StepOutputs:
     """A step that took so long and did nothing for anybody."""
-    return StepOutputs(outputs=(), load=LOAD, num_steps=1, num_output_tokens=0, step_s=step_s)
+    return StepOutputs(
+        outputs=(),
+        load=LOAD,
+        num_steps=1,
+        num_output_tokens=0,
+        num_obeyed=num_obeyed,
+        is_idle=is_idle,
+        step_s=step_s,
+    )
 
 
 class ScriptedCore:
@@ -30,6 +46,8 @@ class ScriptedCore:
 
     def __init__(self) -> None:
         self.commands: list[Command] = []
+        self.answers_pings = False
+        """Whether it does, at once, as one that has obeyed everything."""
         self.ended = ""
         """How it was ended: "stopped", "killed", or not yet."""
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
@@ -53,6 +71,8 @@ class ScriptedCore:
     def send(self, command: Command) -> None:
         """Remember it."""
         self.commands.append(command)
+        if isinstance(command, Ping) and self.answers_pings:
+            self.tell(stepped(0.0, num_obeyed=len(self.commands)))
 
     async def events(self) -> AsyncIterator[Event]:
         """What it was told to tell."""
@@ -77,9 +97,12 @@ class RecordingUser:
     lost: list[CoreLost] = field(default_factory=list)
     told: list[StepOutputs] = field(default_factory=list)
     ready: asyncio.Event = field(default_factory=asyncio.Event)
+    losing: asyncio.Event = field(default_factory=asyncio.Event)
+    """A core was lost, and no other is ready yet."""
 
     async def core_ready(self, info: EngineInfo) -> None:
         """Let the test go on."""
+        self.losing.clear()
         self.ready.set()
 
     def core_told(self, outputs: StepOutputs) -> bool:
@@ -91,3 +114,4 @@ class RecordingUser:
         """Remember it."""
         self.ready.clear()
         self.lost.append(error)
+        self.losing.set()

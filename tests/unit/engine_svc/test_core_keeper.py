@@ -1,69 +1,24 @@
 """The life of cores under scripted ones: lost, stalled, refused, replaced, ended."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
-from engine_svc.core.messages import AbortRequests, CoreConfig, Failed
-from engine_svc.core_keeper import CoreKeeper, StartupRefused
+from engine_svc.core.messages import AbortRequests, Failed, Ping
+from engine_svc.core_keeper import StartupRefused
 from engine_svc.core_link import CoreLost, CoreStalled
 from engine_svc.restarts import MAX_FAILED_STARTS
+from engine_svc.vigil import PING_EVERY_S, PING_LIMIT_S
 from engine_svc.watchdog import TICK_S
-from tests.support.scripted_core import RecordingUser, ScriptedCore, stepped
+from tests.support.kept_cores import Cores, keeper_of, kept
+from tests.support.scripted_core import RecordingUser, stepped
+from tests.support.virtual_time import in_virtual_time
 
 ASKED = AbortRequests(request_ids=())
+HOUR_S = 3600.0
 
 
-class Cores:
-    """Makes scripted cores and keeps them."""
-
-    def __init__(self) -> None:
-        self.made: list[ScriptedCore] = []
-        self._news = asyncio.Event()
-
-    def make(self) -> ScriptedCore:
-        """The next one; it says nothing yet."""
-        self.made.append(ScriptedCore())
-        self._news.set()
-        return self.made[-1]
-
-    async def number(self, count: int) -> ScriptedCore:
-        """The core of this number, from 1, once it was made."""
-        async with asyncio.timeout(10):
-            while len(self.made) < count:
-                self._news.clear()
-                await self._news.wait()
-        return self.made[count - 1]
-
-
-def keeper_of(
-    cores: Cores, *, startup_timeout_s: float = 30.0, step_deadline_s: float = 30.0
-) -> CoreKeeper:
-    """A keeper with these limits."""
-    return CoreKeeper(
-        cores.make,
-        CoreConfig(model_dir="", runner="fake"),
-        environment={},
-        startup_timeout_s=startup_timeout_s,
-        step_deadline_s=step_deadline_s,
-        clock=time.monotonic,
-    )
-
-
-@asynccontextmanager
-async def kept(keeper: CoreKeeper, user: RecordingUser) -> AsyncIterator[None]:
-    """Run a keeper for the block."""
-    task = asyncio.create_task(keeper.run(user))
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
+@in_virtual_time
 async def test_a_core_that_is_lost_is_killed_and_replaced() -> None:
     """Its user learns it first."""
     cores, user = Cores(), RecordingUser()
@@ -80,6 +35,7 @@ async def test_a_core_that_is_lost_is_killed_and_replaced() -> None:
     assert second.ended == "stopped"
 
 
+@in_virtual_time
 async def test_a_core_that_owes_an_answer_and_is_silent_is_replaced() -> None:
     """It is killed: it does not listen."""
     cores, user = Cores(), RecordingUser(has_work=True)
@@ -96,6 +52,7 @@ async def test_a_core_that_owes_an_answer_and_is_silent_is_replaced() -> None:
         assert first.ended == "killed"
 
 
+@in_virtual_time
 async def test_a_first_step_as_long_as_the_warm_up_showed_is_not_stuck() -> None:
     """The deadline is far too short for this device, and nobody had to know."""
     cores, user = Cores(), RecordingUser(has_work=True)
@@ -105,45 +62,110 @@ async def test_a_first_step_as_long_as_the_warm_up_showed_is_not_stuck() -> None
         core.become_ready(longest_step_s=30.0)
         await user.ready.wait()
         keeper.send(ASKED)
-        with pytest.raises(TimeoutError):
-            # Two ticks of the watchdog: long enough for it to be wrong.
-            await asyncio.wait_for(cores.number(2), 0.6)
+        await asyncio.sleep(119.0)
         assert user.lost == []
+        await asyncio.sleep(2.0)
+        assert [type(lost) for lost in user.lost] == [CoreStalled]
 
 
+@in_virtual_time
 async def test_a_step_as_long_as_an_earlier_one_is_not_stuck() -> None:
     """A model that has become slow is slow, and no reason to load it again."""
     cores, user = Cores(), RecordingUser(has_work=True)
-    # More than one tick counts for at most: the step is heard of before it can matter.
-    keeper = keeper_of(cores, step_deadline_s=3 * TICK_S)
+    keeper = keeper_of(cores, step_deadline_s=1.0)
     async with kept(keeper, user):
         core = await cores.number(1)
         core.become_ready()
         await user.ready.wait()
         keeper.send(ASKED)
         core.tell(stepped(step_s=30.0))
-        with pytest.raises(TimeoutError):
-            # Twice as long as it would be borne with otherwise.
-            await asyncio.wait_for(cores.number(2), 6 * TICK_S)
+        await asyncio.sleep(119.0)
         assert user.lost == []
+        await asyncio.sleep(2.0)
+        assert [type(lost) for lost in user.lost] == [CoreStalled]
 
 
-async def test_a_core_that_owes_nothing_may_be_silent() -> None:
-    """Idle for many times the deadline; the next command finds it as it was."""
+@in_virtual_time
+async def test_an_idle_core_that_answers_pings_is_never_replaced() -> None:
+    """An hour without a request, however short the deadline; it has worked, and works again."""
     cores, user = Cores(), RecordingUser()
     keeper = keeper_of(cores, step_deadline_s=0.01)
+    async with kept(keeper, user):
+        core = await cores.number(1)
+        core.answers_pings = True
+        core.become_ready()
+        await user.ready.wait()
+        keeper.send(ASKED)
+        core.tell(stepped())
+        await asyncio.sleep(HOUR_S)
+        assert (user.lost, keeper.silent_s) == ([], 0.0)
+        pings = core.commands[1:]
+        assert pings == [Ping()] * len(pings)
+        assert HOUR_S / PING_EVERY_S - 1 <= len(pings) <= HOUR_S / PING_EVERY_S
+
+
+@in_virtual_time
+async def test_an_idle_core_that_answers_no_ping_is_replaced() -> None:
+    """Nobody has to ask for anything; the step deadline is not waited for."""
+    cores, user = Cores(), RecordingUser()
+    async with kept(keeper_of(cores, step_deadline_s=3600.0), user):
+        stuck = await cores.number(1)
+        stuck.become_ready()
+        await user.ready.wait()
+        begin = asyncio.get_running_loop().time()
+        await user.losing.wait()
+        noticed_s = asyncio.get_running_loop().time() - begin
+        assert PING_LIMIT_S <= noticed_s - PING_EVERY_S <= PING_LIMIT_S + 2 * TICK_S
+        assert [type(lost) for lost in user.lost] == [CoreStalled]
+        (await cores.number(2)).become_ready()
+        await user.ready.wait()
+        assert stuck.commands == [Ping()]
+        assert stuck.ended == "killed"
+
+
+@in_virtual_time
+async def test_a_request_does_not_give_an_idle_core_that_is_stuck_more_time() -> None:
+    """What an idle core owes comes before what it is asked for after that."""
+    cores, user = Cores(), RecordingUser(has_work=True)
+    keeper = keeper_of(cores, step_deadline_s=3600.0)
+    async with kept(keeper, user):
+        stuck = await cores.number(1)
+        stuck.become_ready()
+        await user.ready.wait()
+        await asyncio.sleep(PING_EVERY_S + PING_LIMIT_S - 1.0)
+        keeper.send(ASKED)
+        await asyncio.sleep(2.0)
+        assert [type(lost) for lost in user.lost] == [CoreStalled]
+
+
+@in_virtual_time
+async def test_a_core_that_works_for_nobody_any_more_is_not_pinged() -> None:
+    """Its long step is work: the step deadline rules, and nothing shorter."""
+    cores, user = Cores(), RecordingUser()
+    keeper = keeper_of(cores, step_deadline_s=60.0)
     async with kept(keeper, user):
         core = await cores.number(1)
         core.become_ready()
         await user.ready.wait()
         keeper.send(ASKED)
-        core.tell(stepped())
-        with pytest.raises(TimeoutError):
-            # Two ticks of the watchdog: long enough for it to be wrong.
-            await asyncio.wait_for(cores.number(2), 0.6)
-        assert (user.lost, keeper.silent_s) == ([], 0.0)
+        core.tell(stepped(is_idle=False))
+        await asyncio.sleep(59.0)
+        assert (user.lost, core.commands) == ([], [ASKED])
+        await asyncio.sleep(2.0)
+        assert [type(lost) for lost in user.lost] == [CoreStalled]
 
 
+@in_virtual_time
+async def test_a_core_that_loads_is_not_pinged() -> None:
+    """It does not listen; --startup-timeout-s rules."""
+    cores, user = Cores(), RecordingUser()
+    async with kept(keeper_of(cores, startup_timeout_s=600.0), user):
+        core = await cores.number(1)
+        await asyncio.sleep(599.0)
+        assert (user.lost, core.commands) == ([], [])
+
+
+@in_virtual_time
 async def test_nothing_is_sent_before_a_core_is_ready() -> None:
     """What was asked of the one before is over."""
     cores, user = Cores(), RecordingUser()
@@ -157,6 +179,21 @@ async def test_nothing_is_sent_before_a_core_is_ready() -> None:
     assert core.ended == "stopped"
 
 
+@in_virtual_time
+async def test_a_keeper_that_is_told_to_end_with_the_first_command_ends() -> None:
+    """Both come in one turn of the loop."""
+    cores, user = Cores(), RecordingUser()
+    keeper = keeper_of(cores)
+    async with kept(keeper, user):
+        core = await cores.number(1)
+        core.become_ready()
+        await user.ready.wait()
+        await asyncio.sleep(1.0)
+        keeper.send(ASKED)
+    assert core.ended == "stopped"
+
+
+@in_virtual_time
 async def test_a_core_that_is_told_to_end_while_it_loads_is_killed() -> None:
     """It does not listen then."""
     cores, user = Cores(), RecordingUser()
@@ -165,6 +202,7 @@ async def test_a_core_that_is_told_to_end_while_it_loads_is_killed() -> None:
     assert core.ended == "killed"
 
 
+@in_virtual_time
 async def test_a_core_that_refuses_ends_the_service() -> None:
     """At the first start, with its own words."""
     cores = Cores()
@@ -174,6 +212,7 @@ async def test_a_core_that_refuses_ends_the_service() -> None:
         await running
 
 
+@in_virtual_time
 async def test_a_core_that_takes_too_long_to_start_ends_the_service() -> None:
     """With the setting that allows more."""
     cores = Cores()
@@ -182,6 +221,7 @@ async def test_a_core_that_takes_too_long_to_start_ends_the_service() -> None:
     assert cores.made[0].ended == "killed"
 
 
+@in_virtual_time
 async def test_a_core_that_refuses_after_another_has_served_is_tried_again() -> None:
     """A device may need its time."""
     cores, user = Cores(), RecordingUser()
@@ -195,6 +235,7 @@ async def test_a_core_that_refuses_after_another_has_served_is_tried_again() -> 
         await user.ready.wait()
 
 
+@in_virtual_time
 async def test_cores_that_die_before_they_are_ready_end_the_service() -> None:
     """After a few tries, with growing pauses."""
     cores = Cores()

@@ -12,6 +12,7 @@ from engine_svc.core.messages import (
     AddRequest,
     Command,
     Event,
+    Ping,
     StepOutputs,
     Stop,
 )
@@ -148,3 +149,19 @@ def test_each_step_tells_how_long_it_took() -> None:
         ContinuousScheduler(scheduler_config()), RecordingRunner(), pipe, lambda: float(next(ticks))
     ).run()
     assert [event.step_s > 0 for event in pipe.events] == [True, False, False]
+
+
+def test_a_ping_is_answered_before_the_step_of_what_came_with_it() -> None:
+    """The step may be a long one; the answer does not say that the core is idle for long."""
+    runner, pipe = run([Ping(), add("a", 2, 1)])
+    answer, stepped, *_ = pipe.events
+    assert (answer.num_obeyed, answer.num_steps, answer.step_s) == (1, 0, 0.0)
+    assert (stepped.num_obeyed, stepped.num_steps) == (2, 1)
+    assert runner.steps == [["a"]]
+
+
+def test_each_step_tells_whether_there_is_more_to_do() -> None:
+    """And how many commands it has obeyed: only both together mean that it is idle."""
+    _, pipe = run([Ping()], [add("a"), add("b")])
+    told = [(event.num_obeyed, event.is_idle) for event in pipe.events[1:-1]]
+    assert told == [(1, True), (3, False), (3, False), (3, True)]

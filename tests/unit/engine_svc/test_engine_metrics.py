@@ -31,7 +31,13 @@ def load(**changed: int) -> SchedulerLoad:
 
 
 def step(*outputs: RequestOutput, **changed: Any) -> StepOutputs:
-    given: dict[str, Any] = {"num_steps": 7, "num_output_tokens": 20, "step_s": 0.02}
+    given: dict[str, Any] = {
+        "num_steps": 7,
+        "num_output_tokens": 20,
+        "num_obeyed": 3,
+        "is_idle": False,
+        "step_s": 0.02,
+    }
     return StepOutputs(outputs=outputs, load=load(), **{**given, **changed})
 
 
