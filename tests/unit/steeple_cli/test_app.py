@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from steeple_cli.app import app
 from steeple_cli.commands import COMMANDS
-from tests.support.command import ENVIRONMENT, TIMEOUT_S, steeple
+from tests.support.command import ENVIRONMENT, STEEPLE, TIMEOUT_S, steeple
 
 CTRL_C_WHILE_IMPORTING = """
 import signal
@@ -45,6 +45,22 @@ def python(program: str, **environment: str) -> "subprocess.CompletedProcess[str
         env={**ENVIRONMENT, **environment},
         capture_output=True,
         text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+
+
+def through(
+    redirected: str, command: str, stdin: str = "", **environment: str
+) -> "subprocess.CompletedProcess[str]":
+    """A command of the shell, with its streams as the shell makes them."""
+    return subprocess.run(
+        ["bash", "-c", f'"$@" {redirected}', "bash", *STEEPLE, *command.split()],
+        env={**ENVIRONMENT, **environment},
+        input=stdin,
+        capture_output=True,
+        text=True,
+        errors="surrogateescape",
         timeout=TIMEOUT_S,
         check=False,
     )
@@ -93,6 +109,43 @@ def test_what_the_locale_lacks_is_a_question_mark() -> None:
     assert "--timeout" in done.stdout
     answer = python(PRINTS_AN_ARROW, PYTHONIOENCODING="ascii")
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "a ? b\n", "")
+
+
+@pytest.mark.parametrize(
+    "command", ["--help", "--version", "plan --requests=2", "plan --requests=2 --json", "doctor"]
+)
+def test_output_that_finds_no_room_is_one_line(command: str) -> None:
+    """As on a full disk; whether it is noticed while writing or at the end."""
+    done = through("> /dev/full", command)
+    told = "error: the output cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, told)
+
+
+@pytest.mark.parametrize(
+    ("command", "redirected", "status", "told"),
+    [
+        ("chat", "<&-", 0, ""),
+        ("--version", ">&-", 0, ""),
+        ("--version", "<&- >&- 2>&-", 0, ""),
+        ("generate a --target=127.0.0.1", ">&-", 1, "error: INVALID_ARGUMENT "),
+        ("generate a --target=127.0.0.1", "<&- >&- 2>&-", 1, ""),
+    ],
+)
+def test_a_stream_that_is_closed_is_no_traceback(
+    command: str, redirected: str, status: int, told: str
+) -> None:
+    """As a service of the system starts what it runs."""
+    done = through(redirected, command)
+    assert done.returncode == status, done.stderr
+    assert done.stderr.startswith(told)
+    assert done.stderr.count("\n") == bool(told)
+
+
+def test_bytes_that_are_no_text_are_refused_by_a_reason() -> None:
+    """Whatever the locale does with them: most take none."""
+    done = through("", "chat", stdin="a\udcff\n", PYTHONIOENCODING="utf-8:strict")
+    assert done.returncode == 1
+    assert done.stderr == "error: INVALID_ARGUMENT BAD_TEXT: a text is not valid Unicode\n"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
