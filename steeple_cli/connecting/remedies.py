@@ -24,6 +24,7 @@ _BY_REASON: Mapping[str, str] = {
     "TOKEN_EXPIRED": "ask whoever runs it for a new token (steeple token new)",
     "TOKEN_INVALID": "pass a token whose hash is in the gateway's --token-hashes",
     "DRAINING": "it ends: start it again, or ask another gateway",
+    "MODEL_NOT_FOUND": "steeple models lists what is served",
     "NOT_READY": "ask what hinders it: steeple doctor --target",
 }
 # What grpc tells of a handshake that failed, in any of its words.

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from steeple_cli.connecting.remedies import remedy_for, remedy_of_reason
 from steeple_cli.doctoring.finding import Finding, fail, ok, warn
+from steeple_cli.showing.concurrency import concurrency_text
 from steeple_client import Client, EngineLoad, Load, Model
 from steeple_rpc.errors import ServiceError
 from steeple_rpc.sizes import number_text, seconds_text
@@ -86,8 +87,7 @@ def _model(model: Model) -> Finding:
     return ok(
         "model",
         f"{model.name} ({model.architecture}, {model.dtype}): {number_text(model.kv_tokens)} KV"
-        f" tokens, at most {number_text(model.max_concurrency)} requests of"
-        f" {number_text(model.max_model_len)} tokens at once",
+        f" tokens, {concurrency_text(model.max_concurrency, model.max_model_len)}",
         name=model.name,
         kv_tokens=model.kv_tokens,
         max_model_len=model.max_model_len,

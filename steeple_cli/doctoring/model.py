@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from engine_svc.survey import EngineSurvey, Stage, survey
 from steeple_cli.doctoring.finding import Finding, fail, ok, warn
+from steeple_cli.showing.concurrency import concurrency_text
 from steeple_rpc.sizes import bytes_text, number_text
 
 _MAX_NAMED = 3
@@ -84,9 +85,9 @@ def _room(found: EngineSurvey) -> Iterator[Finding]:
     yield ok(
         "memory",
         f"KV cache of {bytes_text(info.kv_cache_bytes)}: {number_text(kv_tokens)} tokens in"
-        f" {number_text(info.num_blocks)} blocks of {info.block_size}; at most"
-        f" {number_text(found.max_concurrency)} requests of {number_text(info.max_model_len)}"
-        f" tokens at once, by the policy {info.scheduler}",
+        f" {number_text(info.num_blocks)} blocks of {info.block_size};"
+        f" {concurrency_text(found.max_concurrency, info.max_model_len)}, by the policy"
+        f" {info.scheduler}",
         kv_cache_bytes=info.kv_cache_bytes,
         kv_tokens=kv_tokens,
         num_blocks=info.num_blocks,

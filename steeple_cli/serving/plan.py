@@ -34,7 +34,7 @@ class ServePlan:
 
 
 _OURS = {
-    "--listen": "--port",
+    "--listen": "--host, --port",
     "--metrics-listen": "--metrics-port",
     "--grace-s": "--grace",
     "--startup-timeout-s": "--startup-timeout",

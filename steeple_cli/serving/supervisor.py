@@ -11,6 +11,7 @@ from steeple_cli.serving.child import Child, LogEvent
 from steeple_cli.serving.console import ServeConsole
 from steeple_cli.serving.plan import MODULES, ServePlan, command_lines
 from steeple_cli.serving.socket_directory import socket_directory
+from steeple_cli.showing.concurrency import concurrency_text
 from steeple_rpc.errors import DeadlineExpired
 
 
@@ -77,7 +78,11 @@ class Supervisor:
             async with asyncio.timeout(limit_s):
                 await self._gateway_is_ready.wait()
         except TimeoutError:
-            raise DeadlineExpired(f"not ready within {limit_s:g} s", reason="NOT_READY") from None
+            raise DeadlineExpired(
+                f"not ready within {limit_s:g} s: raise --startup-timeout, or see with"
+                " --log-level info what it waits for",
+                reason="NOT_READY",
+            ) from None
         self._console.tell(_told(self._plan.listen, self._served, self._metrics))
         self.ready.set()
 
@@ -142,5 +147,10 @@ def _told(
     places = ", ".join(f"{metrics[name]} ({name})" for name in MODULES if name in metrics)
     return (
         "serving {model} ({architecture}, {dtype}) on {listen}: KV cache of {kv_tokens:,} tokens,"
-        " at most {max_concurrency:g} requests of {max_model_len:,} tokens at once{metrics}"
-    ).format(listen=listen, metrics=f"; metrics on {places}" if places else "", **served)
+        " {concurrency}{metrics}"
+    ).format(
+        listen=listen,
+        concurrency=concurrency_text(served["max_concurrency"], served["max_model_len"]),
+        metrics=f"; metrics on {places}" if places else "",
+        **served,
+    )

@@ -48,7 +48,7 @@ def refusal(*arguments: str, environment: dict[str, str] | None = None) -> str:
 def test_a_taken_port_is_named(taken_port: int) -> None:
     assert refusal(f"--port={taken_port}", "--runner=fake") == (
         f"cannot listen on 127.0.0.1:{taken_port}: another process listens there: end it, or choose"
-        " another port (--port)"
+        " another port (--host, --port)"
     )
 
 

@@ -187,7 +187,10 @@ async def test_a_refusal_is_typed_on_stderr(
     script.generate_stream = script.chat_stream = refused
     result = await steeple(command, "x")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == "error: NOT_FOUND MODEL_NOT_FOUND: no such model is served\n"
+    assert result.stderr == (
+        "error: NOT_FOUND MODEL_NOT_FOUND: no such model is served"
+        " → steeple models lists what is served\n"
+    )
 
 
 async def test_text_before_an_error_stays(steeple: Command, script: ScriptedInference) -> None:

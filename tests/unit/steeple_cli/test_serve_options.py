@@ -108,7 +108,7 @@ def test_each_service_accepts_the_command_line_made_for_it() -> None:
 @pytest.mark.parametrize(
     ("theirs", "ours"),
     [
-        ("choose another with --listen", "choose another with --port"),
+        ("choose another (--listen)", "choose another (--host, --port)"),
         ("choose another with --metrics-listen", "choose another with --metrics-port"),
         ("raise --startup-timeout-s", "raise --startup-timeout"),
         ("--listeners stay", "--listeners stay"),

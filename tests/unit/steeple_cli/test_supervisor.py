@@ -11,6 +11,7 @@ from steeple_cli.serving.child import ChildRefused
 from steeple_cli.serving.console import ServeConsole
 from steeple_cli.serving.plan import ServePlan
 from steeple_cli.serving.supervisor import Supervisor
+from steeple_rpc.errors import DeadlineExpired
 
 GATEWAY = """
 import os, pathlib, sys, time
@@ -61,3 +62,17 @@ async def test_the_first_refusal_is_told_and_a_second_one_is_no_stray_error(
         await Supervisor(plan, ServeConsole(level="critical", as_json=True)).run()
     gc.collect()
     assert not stray
+
+
+async def test_a_start_that_takes_too_long_tells_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever service it is that waits."""
+    for module in ("gateway", "tokenizer_svc", "engine_svc"):
+        (tmp_path / f"{module}.py").write_text("import sys\nsys.stdin.read()\n")
+    monkeypatch.chdir(tmp_path)
+    plan = ServePlan(
+        model_dir=tmp_path, model_name="m", listen="", grace_s=20, startup_timeout_s=0.1
+    )
+    with pytest.raises(DeadlineExpired, match=r"not ready within 0\.1 s: raise --startup-timeout"):
+        await Supervisor(plan, ServeConsole(level="critical", as_json=True)).run()
