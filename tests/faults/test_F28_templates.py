@@ -22,6 +22,7 @@ from steeple_rpc.status import from_call
 from tests.support.deployment import Service
 from tests.support.fault_counts import is_full
 from tests.support.templates import ATTACKS, DEEP_COMPARISON
+from tests.support.waiting import eventually
 
 TEMPLATES = {**ATTACKS, "deep comparison": DEEP_COMPARISON}
 MODELS = {name: f"m{number}" for number, name in enumerate(TEMPLATES)}
@@ -78,6 +79,14 @@ def test_an_attack_fails_alone(service: Service, attack: str) -> None:
         assert _render(stub, "demo", "2+2").prompt.ids
     if is_full():
         print(f"F-28 {attack}: {took_s * 1e3:.0f} ms")  # noqa: T201 - the figure
+
+
+def test_a_step_without_an_end_ends_with_its_process(service: Service) -> None:
+    """By the kernel's clock: the step itself would take seconds, and nothing in it is charged."""
+    before = service.names().count("template_overran")
+    with open_sync_channel(service.address) as channel, pytest.raises(grpc.RpcError):
+        _render(Stub(channel), MODELS["deep comparison"], "x")
+    eventually(lambda: service.names().count("template_overran") == before + 1, service.told)
 
 
 def test_what_looks_like_control_tokens_stays_text(service: Service) -> None:

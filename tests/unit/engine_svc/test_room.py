@@ -121,6 +121,20 @@ def test_an_unset_max_tokens_takes_the_room_and_one_more_is_refused(
 
 
 @pytest.mark.parametrize(("policy", "options"), CASES)
+def test_an_answer_that_goes_on_gets_what_the_policy_has_left_for_it(
+    policy: str, options: BatchingOptions
+) -> None:
+    """What it has counts as output, and takes the room of a prompt: exactly what the core takes."""
+    info, scheduler = settled(policy, options)
+    prior = [1] * 7
+    most = asked(info, 60, prior_output_token_ids=prior)
+    assert not is_refused(scheduler, 60, len(prior), most)
+    assert is_refused(scheduler, 60, len(prior), most + 1)
+    with pytest.raises(InvalidRequest, match=f"at most {most} "):
+        asked(info, 60, prior_output_token_ids=prior, stopping={"max_tokens": most + 1})
+
+
+@pytest.mark.parametrize(("policy", "options"), CASES)
 def test_a_prompt_without_room_is_refused_with_the_rule(
     policy: str, options: BatchingOptions
 ) -> None:

@@ -68,13 +68,29 @@ def test_a_template_that_cannot_be_compiled_is_refused_at_start(pool: TemplatePo
 def test_a_step_that_nothing_can_interrupt_ends_with_its_worker(pool: TemplatePool) -> None:
     """The kernel's timer ends the process; the pool is whole again for the next rendering."""
     template, good = pool.template(DEEP_COMPARISON), pool.template("fine")
-    for _ in range(2):
-        with pytest.raises(InvalidRequest, match="takes too long") as caught:
-            template.render(MESSAGES, LIMITS)
-        assert caught.value.reason == "TEMPLATE_FAILED"
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(2):
+            with pytest.raises(InvalidRequest, match="takes too long") as caught:
+                template.render(MESSAGES, LIMITS)
+            assert caught.value.reason == "TEMPLATE_FAILED"
+    # The meter says the same of a step that has come to its end by itself.
+    assert [log["event"] for log in logs] == ["template_overran"] * 2
     with ThreadPoolExecutor(4) as threads:
         texts = list(threads.map(lambda _: good.render(MESSAGES, LIMITS), range(20)))
     assert texts == ["fine"] * 20
+
+
+def test_a_new_worker_learns_each_template_as_it_is_wanted() -> None:
+    """Others know them; this one is not lost over what nobody told it."""
+    before = {process.pid for process in _workers()}
+    with TemplatePool(1) as pool, structlog.testing.capture_logs() as logs:
+        templates = [pool.template(text) for text in ("one", "two")]
+        (first,) = [process for process in _workers() if process.pid not in before]
+        first.kill()
+        eventually(lambda: first.status() == psutil.STATUS_ZOMBIE)
+        texts = [template.render(MESSAGES, LIMITS) for template in templates]
+    assert texts == ["one", "two"]
+    assert [log["event"] for log in logs] == ["template_worker_died"]
 
 
 def test_a_worker_that_was_killed_is_replaced_and_the_rendering_repeated(
