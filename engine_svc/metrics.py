@@ -12,9 +12,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from engine_svc.core.messages import StepOutputs
-from engine_svc.core.outputs import SchedulerLoad
+from engine_svc.core.outputs import FAULT_REASONS, SchedulerLoad
 from engine_svc.core_watch import CoreWatch
-from steeple_rpc.metrics import DURATION_BUCKETS, TOKEN_BUCKETS, BoundedLabel
+from steeple_rpc.metrics import DURATION_BUCKETS, TOKEN_BUCKETS
 
 _STEP_TOKEN_BUCKETS = tuple(float(1 << power) for power in range(11))
 _NOTHING = SchedulerLoad(
@@ -65,7 +65,6 @@ class EngineMetrics(CoreWatch):
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
-        self._reason = BoundedLabel()
         # Of cores that are gone, and of the one that is there: replaced as one, read by a scrape.
         self._state: tuple[_Counts, StepOutputs | None] = (_Counts(), None)
         self._make_times(registry)
@@ -80,6 +79,8 @@ class EngineMetrics(CoreWatch):
             ("reason",),
             registry=registry,
         )
+        for reason in FAULT_REASONS:
+            self._faults.labels(reason)
         registry.register(_LastStep(lambda: self._state))
 
     def _make_times(self, registry: CollectorRegistry) -> None:
@@ -123,7 +124,7 @@ class EngineMetrics(CoreWatch):
             if output.is_first:
                 self._queue_s.observe(output.queue_s)
             if output.fault is not None:
-                self._faults.labels(self._reason(output.fault.reason)).inc()
+                self._faults.labels(output.fault.reason).inc()
 
     def core_lost(self) -> None:
         """See CoreWatch."""

@@ -62,8 +62,8 @@ async def serve(settings: GatewaySettings, seen: Observed) -> None:
     """
     clock = asyncio.get_running_loop().time
     access = Access(settings, clock)
-    backends = _backends(settings, clock)
     metrics = GatewayMetrics(seen.registry)
+    backends = _backends(settings, clock)
     metrics.follow_sessions(lambda: backends.detokenizer.num_sessions)
     admission = Admission(max_share=settings.max_share)
     window = LoadWindow(clock)
@@ -81,7 +81,7 @@ async def serve(settings: GatewaySettings, seen: Observed) -> None:
     load_service_pb2_grpc.add_LoadServiceServicer_to_server(load, process.server)
     await process.open(SERVICES)
     try:
-        work = _work(backends, access, process.lifecycle)
+        work = _work(backends, access, process.lifecycle, metrics)
         await process.run(work, on_drain=drain)
     finally:
         await backends.close()
@@ -108,10 +108,12 @@ def _limits(settings: GatewaySettings) -> RequestLimits:
     )
 
 
-async def _work(backends: Backends, access: Access, lifecycle: Lifecycle) -> None:
+async def _work(
+    backends: Backends, access: Access, lifecycle: Lifecycle, metrics: GatewayMetrics
+) -> None:
     """What the gateway does beside answering."""
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(backends.follow(lifecycle.set_ready))
+        tasks.create_task(backends.follow(lifecycle.set_ready, metrics.model_served))
         tasks.create_task(access.follow())
 
 

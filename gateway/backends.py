@@ -74,18 +74,19 @@ class Backends:
             known_models=self._known_models,
         )
 
-    async def follow(self, on_ready: OnReady) -> None:
+    async def follow(self, on_ready: OnReady, on_served: Callable[[str], None]) -> None:
         """Keep everything true until cancelled.
 
         Args:
             on_ready: awaited with ready=… after each change.
+            on_served: told each model that can be asked for from now on.
         """
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._tokenizers.follow())
             tasks.create_task(self.detokenizer.run())
             for engine in self.engines:
                 tasks.create_task(engine.follow())
-            tasks.create_task(self._tell(on_ready))
+            tasks.create_task(self._tell(on_ready, on_served))
 
     async def close(self) -> None:
         """Give all connections back."""
@@ -97,7 +98,7 @@ class Backends:
         self._changed.set()
         self.changes.tell()
 
-    async def _tell(self, on_ready: OnReady) -> None:
+    async def _tell(self, on_ready: OnReady, on_served: Callable[[str], None]) -> None:
         served: set[str] = set()
         while True:
             await self._changed.wait()
@@ -109,5 +110,6 @@ class Backends:
             now_served = {model for model in catalog.models if catalog.is_served(model)}
             for model in sorted(now_served - served):
                 logger().info("model_served", model=model, **catalog.room(model))
+                on_served(model)
             served = now_served
             await on_ready(ready=catalog.is_ready)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from gateway.outcomes import ENDS, REFUSALS
 from gateway.request_watch import RequestWatch
 from gateway.takeover import LOSSES
 from gateway.values import Usage
@@ -54,9 +55,14 @@ class GatewayMetrics(RequestWatch):
         self._takeovers = counter(
             "takeovers", "Times that a request went on after the loss of its engine.", "reason"
         )
-        # Rates do not see a series rise that begins with its first count.
+        self._begin_at_zero()
+
+    def _begin_at_zero(self) -> None:
+        """Rates do not see a series rise that begins with its first count."""
         for reason in LOSSES:
             self._takeovers.labels(self._outcome(reason))
+        for reason in REFUSALS:
+            self._requests.labels("", self._outcome(reason))
 
     def _make_times(self, registry: CollectorRegistry) -> None:
         self._first_token = Histogram(
@@ -80,6 +86,13 @@ class GatewayMetrics(RequestWatch):
             buckets=DURATION_BUCKETS,
             registry=registry,
         )
+
+    def model_served(self, model: str) -> None:
+        """A model can be asked for: count what becomes of its requests from 0 on. Idempotent."""
+        for outcome in ENDS:
+            self._requests.labels(model, self._outcome(outcome))
+        for counter in (self._prompt, self._cached, self._completion):
+            counter.labels(model)
 
     def follow_sessions(self, num_sessions: Callable[[], int]) -> None:
         """Tell how many detokenize sessions are open at each scrape; any thread may ask."""

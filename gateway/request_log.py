@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from gateway.outcomes import INCOMPLETE
 from gateway.request_watch import RequestWatch
 from gateway.values import ChatPrompt, Event, Finished, GenerationRequest, Started, TextDelta, Usage
 from steeple_rpc.errors import EngineFault, ServiceError
@@ -11,7 +12,6 @@ from steeple_rpc.telemetry import logger
 from steeple_rpc.tracing import current_trace
 
 _CANCELLED = "CANCELLED"
-_INCOMPLETE = "INCOMPLETE"
 
 
 class RequestStory:
@@ -101,7 +101,7 @@ class RequestStory:
 
     def close(self) -> None:
         """Write its line and count it."""
-        self._watch.ended(self._model, self._outcome or _INCOMPLETE)
+        self._watch.ended(self._model, self._outcome or INCOMPLETE)
         self._trace.note(self._attributes())
         total_ms = round((self._clock() - self._arrival) * 1e3, 1)
         logger().info("request_finished", **self._facts, total_ms=total_ms)

@@ -5,6 +5,7 @@ up never becomes the value of a label, for each value is kept until the process 
 """
 
 import time
+from collections.abc import Iterable
 
 import grpc
 from prometheus_client import (
@@ -17,6 +18,7 @@ from prometheus_client import (
 )
 
 from steeple_rpc.observing import Metadata, RpcEnd
+from steeple_rpc.status import CODES
 
 OTHER = "OTHER"
 MAX_LABEL_VALUES = 100
@@ -85,6 +87,16 @@ class RpcMetrics:
         self._in_flight = Gauge(
             "steeple_rpcs_in_flight", "RPCs running now.", ("method",), registry=registry
         )
+
+    def serve(self, methods: Iterable[str]) -> None:
+        """Count these methods by every code from 0 on; reasons are too many for that.
+
+        Args:
+            methods: full names, as observers are told them.
+        """
+        for method in methods:
+            for code in CODES:
+                self._rpcs.labels(method, code.name)
 
     def begin(self, method: str, metadata: Metadata) -> RpcEnd:  # noqa: ARG002 - an RpcObserver's
         """See `RpcObserver.begin`."""

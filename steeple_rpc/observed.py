@@ -21,6 +21,8 @@ class Observed:
     registry: CollectorRegistry
     observers: Sequence[RpcObserver]
     """For its server."""
+    rpcs: RpcMetrics
+    """One of them: it wants to know what is served."""
 
 
 @contextmanager
@@ -39,7 +41,8 @@ def observed(service: str, settings: ServiceSettings) -> Iterator[Observed]:
         metrics_served(settings, registry),
         _tracer(service, settings.otlp_endpoint, registry) as tracer,
     ):
-        yield Observed(registry=registry, observers=[RpcMetrics(registry), Tracing(tracer)])
+        rpcs = RpcMetrics(registry)
+        yield Observed(registry=registry, observers=[rpcs, Tracing(tracer)], rpcs=rpcs)
 
 
 def _tracer(

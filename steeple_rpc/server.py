@@ -4,10 +4,11 @@ Every option below answers a measured default; docs/grpc.md tells them one by on
 """
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
 import grpc
+from google.protobuf import descriptor_pool
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -134,6 +135,14 @@ def add_health(server: grpc.aio.Server) -> HealthService:
     health = HealthService()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     return health
+
+
+def methods_of(services: Iterable[str]) -> Iterator[str]:
+    """The full names of the methods of services, by which RPCs are known at the border."""
+    pool = descriptor_pool.Default()
+    for service in services:
+        for method in pool.FindServiceByName(service).methods:
+            yield f"/{service}/{method.name}"
 
 
 def add_reflection(

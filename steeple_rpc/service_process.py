@@ -12,7 +12,7 @@ from steeple_rpc.live_calls import LiveCalls
 from steeple_rpc.observed import Observed, observed
 from steeple_rpc.printed_settings import printed
 from steeple_rpc.refused import SettingRefused
-from steeple_rpc.server import add_health, add_reflection, bind, make_server
+from steeple_rpc.server import add_health, add_reflection, bind, make_server, methods_of
 from steeple_rpc.settings import USAGE_ERROR, S, ServiceSettings, load_settings
 from steeple_rpc.telemetry import configure_logging, logger
 
@@ -61,6 +61,7 @@ class ServiceProcess:
     ) -> None:
         calls = LiveCalls()
         self._settings = settings
+        self._rpcs = seen.rpcs
         self.server = make_server(settings, seen.observers, interceptors, calls=calls)
         self.lifecycle = Lifecycle(add_health(self.server), calls)
 
@@ -68,13 +69,14 @@ class ServiceProcess:
         """Serve what was added to the server; health says NOT_SERVING until someone knows better.
 
         Args:
-            services: full names, for reflection.
+            services: full names, for reflection and metrics.
             facts: for the log.
 
         Raises:
             SettingRefused: the address or a file cannot be used.
         """
         add_reflection(self.server, self._settings, services)
+        self._rpcs.serve(methods_of(services))
         await self.lifecycle.start()
         address = bind(self.server, self._settings)
         await self.server.start()

@@ -27,6 +27,8 @@ _CODES: dict[type[errors.ServiceError], grpc.StatusCode] = {
     errors.Aborted: grpc.StatusCode.ABORTED,
     errors.EngineFault: grpc.StatusCode.INTERNAL,
 }
+CODES = frozenset(_CODES.values()) | {grpc.StatusCode.OK}
+"""All that our RPCs end with."""
 _ERRORS = {code: error for error, code in _CODES.items()}
 _BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 

@@ -23,6 +23,7 @@ BATCH_SPANS = 512
 PAUSE_MS = 500
 EXPORT_TIMEOUT_S = 5.0
 LAST_EXPORT_S = 2.0
+_QUEUE_FULL, _EXPORT_FAILED = "queue_full", "export_failed"
 
 
 class SpanMetrics:
@@ -38,6 +39,8 @@ class SpanMetrics:
             ("reason",),
             registry=registry,
         )
+        for reason in (_QUEUE_FULL, _EXPORT_FAILED):
+            self.dropped.labels(reason)
 
 
 @contextmanager
@@ -101,7 +104,7 @@ class BoundedProcessor(SpanProcessor):
         if has_room:
             self._batches.on_end(span)
         else:
-            self._metrics.dropped.labels("queue_full").inc()
+            self._metrics.dropped.labels(_QUEUE_FULL).inc()
 
     def shutdown(self) -> None:
         """Send what waits, then end."""
@@ -145,7 +148,7 @@ class _Counted(SpanExporter):
         if is_ok:
             self._metrics.exported.inc(count)
         else:
-            self._metrics.dropped.labels("export_failed").inc(count)
+            self._metrics.dropped.labels(_EXPORT_FAILED).inc(count)
         if self._is_failing == is_ok:
             self._is_failing = not is_ok
             (logger().info if is_ok else logger().warning)("span_export", works=is_ok)

@@ -1,6 +1,6 @@
 """The tokenizer service's metrics: its work, its sessions. docs/metrics.md tells all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -9,9 +9,14 @@ from tokenizer_svc.work_watch import Work, WorkWatch
 
 
 class TokenizerMetrics(WorkWatch):
-    """A `WorkWatch` that counts. Models are served ones."""
+    """A `WorkWatch` that counts.
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    Args:
+        registry: where it is scraped.
+        models: served ones; they are counted from 0 on.
+    """
+
+    def __init__(self, registry: CollectorRegistry, models: Iterable[str]) -> None:
         self._registry = registry
         self._work = Histogram(
             "steeple_tokenizer_work_seconds",
@@ -26,6 +31,8 @@ class TokenizerMetrics(WorkWatch):
             ("model",),
             registry=registry,
         )
+        for model in models:
+            self._tokens.labels(model)
 
     def follow_streams(
         self, num_streams: Callable[[], int], num_sessions: Callable[[], int]

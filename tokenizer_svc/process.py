@@ -30,7 +30,7 @@ async def serve(
     Raises:
         SettingRefused: an address or a file cannot be used.
     """
-    metrics = TokenizerMetrics(seen.registry)
+    metrics = TokenizerMetrics(seen.registry, tokenizers)
     process = ServiceProcess(settings, seen)
     service = TokenizerService(
         tokenizers,

@@ -133,12 +133,18 @@ class SchedulerOutput:
         return sum(sequence.num_tokens for sequence in self.sequences)
 
 
+FAULT_REASONS = frozenset(
+    {"STEP_FAILED", "NON_FINITE_LOGITS", "NO_TOKEN_LEFT", "DEADLINE_EXPIRED", "NEVER_FITS"}
+)
+"""Of every RowFault that there can be: each is counted from 0 on."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowFault:
     """Why a row of a step has no usable result; only its request fails."""
 
     reason: str
-    """Stable, UPPER_SNAKE."""
+    """Stable; one of FAULT_REASONS."""
     message: str
 
 

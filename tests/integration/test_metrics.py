@@ -15,6 +15,8 @@ from tests.support.waiting import eventually
 ON = ("--metrics-listen=127.0.0.1:0",)
 NUM_TOKENS = 12
 GENERATE = "/steeple.inference.v1.InferenceService/Generate"
+ENCODE = "/steeple.tokenizer.v1.TokenizerService/Encode"
+ABORT = "/steeple.engine.v1.EngineService/Abort"
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +95,24 @@ def test_the_engine_and_the_tokenizer_service_count_what_they_did(watched: Deplo
     for work, count in (("encode", 2), ("render", 1)):
         done = partial(Scrape.value, name="steeple_tokenizer_work_seconds_count", work=work)
         assert done(encoded) - done(encoder) == count
+
+
+def test_what_never_happened_is_counted_as_0(watched: Deployment) -> None:
+    """An alert on a rate sees the first one, too."""
+    gateway, tokenizer, engine = of(watched.gateway), of(watched.tokenizer), of(watched.engine)
+    never = (
+        (gateway, "steeple_gateway_requests_total", {"model": "", "outcome": "QUEUE_FULL"}),
+        (gateway, "steeple_gateway_requests_total", {"model": "demo", "outcome": "STEP_FAILED"}),
+        (gateway, "steeple_gateway_takeovers_total", {"reason": "ENGINE_LOST"}),
+        (gateway, "steeple_rpcs_total", {"method": GENERATE, "code": "INTERNAL"}),
+        (tokenizer, "steeple_rpcs_total", {"method": ENCODE, "code": "INTERNAL"}),
+        (engine, "steeple_rpcs_total", {"method": ABORT, "code": "UNAVAILABLE"}),
+        (engine, "steeple_engine_faults_total", {"reason": "STEP_FAILED"}),
+    )
+    for told, name, labels in never:
+        assert labels in told.labels(name), name
+        assert told.value(name, **labels) == 0
+    assert {"model": "demo"} in tokenizer.labels("steeple_tokenizer_prompt_tokens_total")
 
 
 def three_requests(watched: Deployment) -> list[Usage]:

@@ -26,7 +26,7 @@ def metrics_in_the_code() -> set[Told]:
     RpcMetrics(registry)
     SpanMetrics(registry)
     gateway, engine = GatewayMetrics(registry), EngineMetrics(registry)
-    tokenizer = TokenizerMetrics(registry)
+    tokenizer = TokenizerMetrics(registry, ())
     gateway.follow_sessions(lambda: 0)
     engine.follow_progress(lambda: 0.0)
     tokenizer.follow_streams(lambda: 0, lambda: 0)

@@ -1,14 +1,16 @@
 """What a scrape tells of the core's steps."""
 
+import ast
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from engine_svc.core.messages import StepOutputs
-from engine_svc.core.outputs import RequestOutput, RowFault, SchedulerLoad
+from engine_svc.core.outputs import FAULT_REASONS, RequestOutput, RowFault, SchedulerLoad
 from engine_svc.core.params import RequestId
 from engine_svc.metrics import EngineMetrics
+from tests.support.deployment import ROOT
 from tests.support.scraping import read
 
 BLOCKS = "steeple_engine_kv_blocks"
@@ -51,6 +53,33 @@ def test_before_the_first_step_everything_is_zero(registry: CollectorRegistry) -
     told = read(registry)
     assert told.value("steeple_engine_requests_running") == 0
     assert told.value("steeple_engine_output_tokens_total") == 0
+
+
+def test_faults_are_counted_from_0_on(registry: CollectorRegistry) -> None:
+    """By every reason: else a rate would miss the first one."""
+    EngineMetrics(registry)
+    told = read(registry)
+    labels = told.labels("steeple_engine_faults_total")
+    assert {label["reason"] for label in labels} == FAULT_REASONS
+    assert told.value("steeple_engine_faults_total") == 0
+
+
+def test_every_fault_that_the_core_can_name_is_known() -> None:
+    """As its source says it, reason by reason."""
+    calls = (
+        node
+        for file in (ROOT / "engine_svc").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    )
+    reasons = {
+        ast.unparse(keyword.value).strip("'")
+        for call in calls
+        if isinstance(call.func, ast.Name) and call.func.id == "RowFault"
+        for keyword in call.keywords
+        if keyword.arg == "reason"
+    }
+    assert reasons == FAULT_REASONS
 
 
 def test_the_last_step_is_told_whole(registry: CollectorRegistry) -> None:

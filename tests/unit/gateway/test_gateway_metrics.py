@@ -9,12 +9,14 @@ from prometheus_client import CollectorRegistry
 
 from gateway.admission import Admission
 from gateway.metrics import GatewayMetrics
+from gateway.outcomes import ENDS, INCOMPLETE, REFUSALS
 from gateway.pipeline import Pipeline
 from gateway.request_limits import RequestLimits
 from gateway.request_log import RequestStory
 from gateway.takeover import LOSSES
 from gateway.values import TextDelta
 from steeple_rpc.errors import EngineFault, NotFound, Overloaded
+from tests.support.deployment import ROOT
 from tests.support.gateway_fakes import (
     MODEL,
     FakeBackends,
@@ -122,6 +124,7 @@ async def test_requests_that_failed_are_counted_by_reason() -> None:
     assert told.value(REQUESTS, model=MODEL, outcome="STEP_FAILED") == 1
     assert told.value(REQUESTS, model="", outcome="MODEL_NOT_FOUND") == 1
     assert {labels["model"] for labels in told.labels(REQUESTS)} == {MODEL, ""}
+    assert outcomes(harness.registry, model="") == REFUSALS
 
 
 async def test_a_request_without_a_permit_is_counted_and_holds_none() -> None:
@@ -145,6 +148,32 @@ def test_takeovers_are_counted_from_0_on() -> None:
     GatewayMetrics(registry)
     labels = read(registry).labels("steeple_gateway_takeovers_total")
     assert {told["reason"] for told in labels} == LOSSES
+
+
+def test_requests_are_counted_from_0_on_once_their_model_is_served() -> None:
+    """By every end that is known, and refused ones from the start."""
+    registry = CollectorRegistry()
+    metrics = GatewayMetrics(registry)
+    assert outcomes(registry, model="") == REFUSALS
+    for _ in range(2):
+        metrics.model_served(MODEL)
+    assert outcomes(registry, model=MODEL) == ENDS
+    told = read(registry)
+    assert told.value(REQUESTS) == 0
+    for kind in ("prompt", "cached_prompt", "completion"):
+        assert told.labels(f"steeple_gateway_{kind}_tokens_total") == [{"model": MODEL}]
+
+
+def outcomes(registry: CollectorRegistry, *, model: str) -> set[str]:
+    return {told["outcome"] for told in read(registry).labels(REQUESTS) if told["model"] == model}
+
+
+def test_known_outcomes_are_such_that_some_service_tells() -> None:
+    """A series that never counts anything tells a lie about what can go wrong."""
+    rooms = ("gateway", "engine_svc", "tokenizer_svc", "steeple_rpc")
+    files = (file for room in rooms for file in (ROOT / room).rglob("*.py"))
+    source = "".join(file.read_text() for file in files if file.name != "outcomes.py")
+    assert {reason for reason in ENDS | REFUSALS if f'"{reason}"' not in source} <= {INCOMPLETE}
 
 
 def test_takeovers_and_sessions_are_told() -> None:
