@@ -186,7 +186,7 @@ async def _nobody(*, ready: bool) -> None:
 
 def _error_of_loss(error: CoreLost) -> errors.Unavailable:
     if isinstance(error, CoreStalled):
-        return errors.Unavailable("the engine is stuck in a step", reason="ENGINE_STALLED")
+        return errors.Unavailable("the engine does not answer", reason="ENGINE_STALLED")
     return errors.Unavailable("the engine was lost while it ran this", reason="ENGINE_LOST")
 
 

@@ -51,6 +51,7 @@ class EngineLoop:
         self._clock = clock
         self._faults = FaultWindow(max_faulty_requests)
         self._stopping = False
+        self._is_unchecked = False
         self._num_obeyed = 0
         self._num_steps = 0
         self._num_output_tokens = 0
@@ -73,8 +74,9 @@ class EngineLoop:
             self._tell(outputs, step_s)
             if self._faults.note(outputs, self._clock()):
                 raise CoreSickError("too many requests failed within a minute")
-            if not self._scheduler.has_requests:
+            if self._is_unchecked and not self._scheduler.has_requests:
                 self._scheduler.check_integrity()
+                self._is_unchecked = False
 
     def _obey(self, command: Command) -> list[RequestOutput]:
         self._num_obeyed += 1
@@ -100,6 +102,7 @@ class EngineLoop:
             fault = RowFault(reason="NEVER_FITS", message=capacity.reason)
             return [RequestOutput(request_id=command.spec.request_id, fault=fault)]
         self._scheduler.add_request(command.spec, self._clock())
+        self._is_unchecked = True
         return []
 
     def _step(self) -> tuple[Sequence[RequestOutput], float]:

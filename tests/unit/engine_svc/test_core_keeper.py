@@ -18,6 +18,14 @@ ASKED = AbortRequests(request_ids=())
 HOUR_S = 3600.0
 
 
+async def seconds_until(event: asyncio.Event) -> float:
+    """How long it takes."""
+    loop = asyncio.get_running_loop()
+    begin = loop.time()
+    await event.wait()
+    return loop.time() - begin
+
+
 @in_virtual_time
 async def test_a_core_that_is_lost_is_killed_and_replaced() -> None:
     """Its user learns it first."""
@@ -50,6 +58,33 @@ async def test_a_core_that_owes_an_answer_and_is_silent_is_replaced() -> None:
         assert len(user.told) == 1
         assert [type(lost) for lost in user.lost] == [CoreStalled]
         assert first.ended == "killed"
+
+
+@in_virtual_time
+async def test_a_step_deadline_begins_with_the_first_command() -> None:
+    """However long the core was idle, and nobody looked."""
+    cores, user = Cores(), RecordingUser()
+    keeper = keeper_of(cores, step_deadline_s=1.0)
+    async with kept(keeper, user):
+        (await cores.number(1)).become_ready()
+        await user.ready.wait()
+        await asyncio.sleep(1.0)
+        keeper.send(ASKED)
+        assert 1.0 <= await seconds_until(user.losing) <= 1.0 + 2 * TICK_S
+
+
+@in_virtual_time
+async def test_an_idle_core_that_dies_is_missed_at_once() -> None:
+    """Nobody has to look first."""
+    cores, user = Cores(), RecordingUser()
+    async with kept(keeper_of(cores), user):
+        core = await cores.number(1)
+        core.become_ready()
+        await user.ready.wait()
+        await asyncio.sleep(1.0)
+        core.lose()
+        assert await seconds_until(user.losing) < TICK_S
+        assert [type(lost) for lost in user.lost] == [CoreLost]
 
 
 @in_virtual_time
@@ -112,9 +147,7 @@ async def test_an_idle_core_that_answers_no_ping_is_replaced() -> None:
         stuck = await cores.number(1)
         stuck.become_ready()
         await user.ready.wait()
-        begin = asyncio.get_running_loop().time()
-        await user.losing.wait()
-        noticed_s = asyncio.get_running_loop().time() - begin
+        noticed_s = await seconds_until(user.losing)
         assert PING_LIMIT_S <= noticed_s - PING_EVERY_S <= PING_LIMIT_S + 2 * TICK_S
         assert [type(lost) for lost in user.lost] == [CoreStalled]
         (await cores.number(2)).become_ready()

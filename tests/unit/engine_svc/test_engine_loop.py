@@ -165,3 +165,26 @@ def test_each_step_tells_whether_there_is_more_to_do() -> None:
     _, pipe = run([Ping()], [add("a"), add("b")])
     told = [(event.num_obeyed, event.is_idle) for event in pipe.events[1:-1]]
     assert told == [(1, True), (3, False), (3, False), (3, True)]
+
+
+class CountingScheduler(ContinuousScheduler):
+    """Counts how often it is checked."""
+
+    num_checks = 0
+
+    def check_integrity(self) -> None:
+        self.num_checks += 1
+        super().check_integrity()
+
+
+def test_the_books_are_checked_once_when_the_last_request_is_gone() -> None:
+    """Not for every ping: a check looks at each block there is."""
+    abort = AbortRequests(request_ids=(RequestId("b"),))
+    scheduler = CountingScheduler(scheduler_config())
+    for script, num_checks in (
+        ([[Ping()]], 0),
+        ([[add("a", 2, 1)], [Ping()], [Ping()]], 1),
+        ([[add("b", 2, 9)], [abort], [Ping()]], 2),
+    ):
+        EngineLoop(scheduler, RecordingRunner(), ScriptedPipe(*script), lambda: 0.0).run()
+        assert scheduler.num_checks == num_checks
