@@ -54,7 +54,8 @@ def _serve() -> list[str]:
         [f"`--{name.replace('_', '-')}`", one.text, _shown(one.default)]
         for name, one in own.items()
     ]
-    return ["## `steeple serve`", "", "Keys of `[serve]`, too.", "", *table(_HEAD[:3], rows)]
+    head = "Keys of `[serve]`, too, but `config` and `print_config`."
+    return ["## `steeple serve`", "", head, "", *table(_HEAD[:3], rows)]
 
 
 _HEAD = ["Setting", "What it does", "Default", "Allowed"]

@@ -10,7 +10,8 @@ from steeple_rpc.nearest import hint
 from steeple_rpc.refused import SettingRefused
 
 PREFIX = "STEEPLE_SERVE"
-_NOT_IN_FILE = "config"
+NOT_IN_FILE = frozenset({"config", "print_config"})
+"""What is about the file cannot stand in it."""
 
 
 def file_defaults(arguments: Sequence[str], environ: Mapping[str, str]) -> dict[str, Any]:
@@ -24,7 +25,7 @@ def file_defaults(arguments: Sequence[str], environ: Mapping[str, str]) -> dict[
     named = named_by(arguments) or environ.get(CONFIG_VARIABLE)
     if not named:
         return {}
-    found = read_table(Path(named), "serve", OPTIONS.keys() - {_NOT_IN_FILE})
+    found = read_table(Path(named), "serve", OPTIONS.keys() - NOT_IN_FILE)
     for key in found:
         if services := OPTIONS[key].services:
             tables = " and ".join(f"[{service}]" for service in services)

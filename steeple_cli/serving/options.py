@@ -108,7 +108,7 @@ OPTIONS: Mapping[str, ServeOption] = {
         interleave=engine_switch("spyre_chunked: decode between two chunks"),
         over_limit=engine("spyre_chunked: pause or look-ahead"),
         pause_order=engine("spyre_chunked: fewest-first or most-first"),
-        prefix_caching=engine_switch("continuous, spyre_chunked: reuse equal prompts"),
+        prefix_caching=engine_switch("continuous, spyre_chunked: reuse prefixes"),
     ),
     **_in(
         "Memory and compute",
@@ -129,6 +129,7 @@ OPTIONS: Mapping[str, ServeOption] = {
         grace=own("seconds for requests to end", float, 30.0),
         startup_timeout=own("seconds until ready at most", float, 600.0),
         config=own("TOML file: [serve] and a table per service", Path, envvar=CONFIG_VARIABLE),
+        print_config=own("print every setting as TOML", bool, default=False),
         log_level=own("debug, info, warning or error", Level, Level.WARNING, metavar="<level>"),
         log_json=own("log lines as JSON", bool, default=False),
     ),

@@ -55,6 +55,14 @@ def command_lines(plan: ServePlan, sockets: Path) -> Mapping[str, Sequence[str]]
         plan: what is wanted.
         sockets: the directory of their Unix sockets.
     """
+    return {
+        name: (*arguments, *plan.arguments.get(name, ()))
+        for name, arguments in settled(plan, sockets).items()
+    }
+
+
+def settled(plan: ServePlan, sockets: Path) -> Mapping[str, Sequence[str]]:
+    """Those of them that `steeple serve` settles itself, whatever the services' tables say."""
     engine, tokenizer = f"unix:{sockets}/engine", f"unix:{sockets}/tokenizer"
     # A list in JSON: a comma in a path would end an item otherwise.
     models = json.dumps([f"{plan.model_name}={plan.model_dir}"])
@@ -69,8 +77,7 @@ def command_lines(plan: ServePlan, sockets: Path) -> Mapping[str, Sequence[str]]
     }
     shared = _shared(plan)
     return {
-        name: (*wired[name], *shared, *_metrics(plan, place), *plan.arguments.get(name, ()))
-        for place, name in enumerate(MODULES)
+        name: (*wired[name], *shared, *_metrics(plan, place)) for place, name in enumerate(MODULES)
     }
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -18,6 +19,7 @@ from steeple_cli.serving.console import ServeConsole
 from steeple_cli.serving.defaults import PREFIX, check_variables, file_defaults
 from steeple_cli.serving.options import OPTIONS, arguments_of
 from steeple_cli.serving.plan import ServePlan, in_our_words
+from steeple_cli.serving.printed import printed
 from steeple_cli.serving.supervisor import Supervisor
 from steeple_rpc.errors import ServiceError
 from steeple_rpc.refused import SettingRefused
@@ -55,9 +57,14 @@ def _serve(context: typer.Context, named: _Model = None, **given: Any) -> None: 
 
     vLLM's flags are taken, too; see docs/configuration.md.
     """
-    console = ServeConsole(level=given["log_level"].value, as_json=given["log_json"])
     try:
-        asyncio.run(Supervisor(plan_of(named, given), console).run())
+        plan = plan_of(named, given)
+        if given["print_config"]:
+            told = {**given, "model": _one_model(named, given["model"])}
+            sys.stdout.write(asyncio.run(printed(plan, told)))
+        else:
+            console = ServeConsole(level=given["log_level"].value, as_json=given["log_json"])
+            asyncio.run(Supervisor(plan, console).run())
     except ChildRefused as error:
         end(USAGE_ERROR, as_typed(in_our_words(str(error)), context.obj))
     except (ModelNotFound, ServiceError) as error:

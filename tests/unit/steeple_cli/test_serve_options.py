@@ -9,7 +9,7 @@ from engine_svc.policy_options import READ_BY
 from engine_svc.settings import EngineSettings
 from gateway.settings import GatewaySettings
 from steeple_cli.serving.options import OPTIONS, arguments_of
-from steeple_cli.serving.plan import MODULES, ServePlan, command_lines, in_our_words
+from steeple_cli.serving.plan import MODULES, ServePlan, command_lines, in_our_words, settled
 from steeple_rpc.settings import ServiceSettings, load_settings
 from tokenizer_svc.settings import TokenizerSettings
 
@@ -103,6 +103,22 @@ def test_each_service_accepts_the_command_line_made_for_it() -> None:
     engine = loaded["engine"].model_dump()
     assert (engine["model"], engine["served_model_name"]) == ("/models/a,b", "m")
     assert (engine["max_num_seqs"], engine["startup_timeout_s"]) == (2, 60.0)
+
+
+def test_what_serve_settles_no_option_for_a_service_can_change() -> None:
+    """Else --print-config would tell what is overruled."""
+    plan = ServePlan(
+        model_dir=Path("/m"),
+        model_name="m",
+        listen="127.0.0.1:1",
+        grace_s=1,
+        startup_timeout_s=1,
+        metrics_port=9090,
+        config=Path("/f"),
+    )
+    passed_on = {f"--{name.replace('_', '-')}" for name, one in OPTIONS.items() if one.services}
+    for arguments in settled(plan, Path("/run/s")).values():
+        assert not passed_on & {argument.partition("=")[0] for argument in arguments}
 
 
 @pytest.mark.parametrize(
