@@ -104,3 +104,21 @@ async def test_what_comes_after_the_release_ends_nobody() -> None:
         await asyncio.sleep(2 * SHORT_S)
 
     await asyncio.create_task(read())
+
+
+async def test_a_reader_that_waits_for_what_comes_next_is_not_slow() -> None:
+    """An engine may be silent for far longer than a reader may be busy with one batch."""
+    box, got = outbox(max_wait_s=SHORT_S), asyncio.Queue[list[str]]()
+
+    async def read() -> None:
+        async for batch in box.batches():
+            got.put_nowait(batch)
+
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+        tasks.create_task(read())
+        for item in ("a", "b"):
+            box.put(item, 1)
+            assert await got.get() == [item]
+            await asyncio.sleep(3 * SHORT_S)
+        box.close()
+    box.release()
