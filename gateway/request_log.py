@@ -1,4 +1,4 @@
-"""One line in the log per request: what came of it, never what was in it."""
+"""What is known of one request, for its line in the log, metrics and traces; never its content."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from gateway.outcomes import INCOMPLETE
 from gateway.request_watch import RequestWatch
 from gateway.values import ChatPrompt, Event, Finished, GenerationRequest, Started, TextDelta, Usage
+from steeple_rpc.context import rpc_line
 from steeple_rpc.errors import EngineFault, ServiceError
-from steeple_rpc.telemetry import logger
 from steeple_rpc.tracing import current_trace
 
 _CANCELLED = "CANCELLED"
@@ -16,6 +16,8 @@ _CANCELLED = "CANCELLED"
 
 class RequestStory:
     """What is known about one request, gathered as it goes; the watch learns it at once.
+
+    The log line of its RPC becomes its own: one line tells both.
 
     Args:
         request: checked; of it, its id and who asked are told.
@@ -28,7 +30,7 @@ class RequestStory:
     ) -> None:
         self._clock = clock
         self._watch = watch
-        self._arrival = self._last_delta = clock()
+        self._last_delta = clock()
         self._model = ""
         self._num_prompt_tokens = 0
         self._num_tokens = 0
@@ -36,7 +38,10 @@ class RequestStory:
         self._outcome = ""
         self._trace = current_trace()
         self._is_chat = isinstance(request.prompt, ChatPrompt)
-        self._facts: dict[str, str | int | float] = {"public_request_id": request.request_id}
+        line = rpc_line()
+        line.event = "request_finished"
+        self._facts = line.facts
+        self._facts["public_request_id"] = request.request_id
         if self._trace.trace_id:
             self._facts["trace_id"] = self._trace.trace_id
         if request.principal.name:
@@ -97,14 +102,12 @@ class RequestStory:
     def fail(self, reason: str) -> None:
         """It failed, unless it had finished before."""
         if not self._outcome:
-            self._outcome = self._facts["error"] = reason
+            self._outcome = reason
 
     def close(self) -> None:
-        """Write its line and count it."""
+        """Count it, and tell its trace."""
         self._watch.ended(self._model, self._outcome or INCOMPLETE)
         self._trace.note(self._attributes())
-        total_ms = round((self._clock() - self._arrival) * 1e3, 1)
-        logger().info("request_finished", **self._facts, total_ms=total_ms)
 
     def _attributes(self) -> dict[str, str | int | list[str]]:
         """What a trace tells of it, named by the conventions for generative models."""

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import grpc
@@ -19,6 +19,17 @@ TAKEN_UP: tuple[tuple[str, str], ...] = (("x-taken-up", "1"),)
 """Initial metadata of a long stream whose handler runs; a call that is refused has none of it."""
 
 
+@dataclass(slots=True, kw_only=True)
+class RpcLine:
+    """The one log line of an RPC: its handler adds what it knows, and it is written at the end.
+
+    How the RPC ended, and when, is added then: only the border knows it.
+    """
+
+    event: str = "rpc_finished"
+    facts: dict[str, str | int | float] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RpcContext:
     """One RPC as its handler sees it."""
@@ -31,6 +42,7 @@ class RpcContext:
     """Ends the RPC from outside of its handler; see `fail_rpc`."""
     principal: Principal = ANONYMOUS
     """Who calls; known from the moment that the authentication let the RPC pass."""
+    line: RpcLine = field(default_factory=RpcLine)
 
 
 _current: ContextVar[RpcContext] = ContextVar("steeple_rpc_context")
@@ -39,6 +51,12 @@ _current: ContextVar[RpcContext] = ContextVar("steeple_rpc_context")
 def current_rpc() -> RpcContext:
     """The RPC that the running task handles. Only within a handler."""
     return _current.get()
+
+
+def rpc_line() -> RpcLine:
+    """The log line of the RPC that the running task handles; outside of one, nobody's."""
+    rpc = _current.get(None)
+    return RpcLine() if rpc is None else rpc.line
 
 
 def time_left_s() -> float | None:

@@ -118,6 +118,7 @@ class _Border:
                 request_id=self._seen.request_id,
                 deadline_s=None if remaining is None else now + remaining,
                 fail=partial(self._fail_over_its_head, context),
+                line=self._seen.line,
             )
         )
         structlog.contextvars.bind_contextvars(request_id=self._seen.request_id)

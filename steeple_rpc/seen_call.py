@@ -12,7 +12,7 @@ from contextvars import copy_context
 import grpc
 
 from steeple_rpc import status
-from steeple_rpc.context import REQUEST_ID_KEY
+from steeple_rpc.context import REQUEST_ID_KEY, RpcLine
 from steeple_rpc.errors import ServiceError
 from steeple_rpc.observing import Metadata, RpcObserver
 from steeple_rpc.telemetry import logger
@@ -38,6 +38,7 @@ class SeenCall:
 
     def __init__(self, method: str, metadata: Metadata, observers: Sequence[RpcObserver]) -> None:
         self.request_id = request_id_of(metadata)
+        self.line = RpcLine()
         self._method = method
         self._start = time.monotonic()
         self._ends = [observer.begin(method, metadata) for observer in observers]
@@ -58,14 +59,14 @@ class SeenCall:
         took = round((time.monotonic() - self._start) * 1e3, 1)
         told = {key: value for key, value in facts.items() if value}
         write = logger().debug if self._method.startswith(QUIET_METHODS) else logger().info
-        write(
-            "rpc_finished",
-            method=self._method,
-            request_id=self.request_id,
-            code=code.name,
-            took_ms=took,
+        ours = {
+            "method": self._method,
+            "request_id": self.request_id,
+            "code": code.name,
+            "took_ms": took,
             **told,
-        )
+        }
+        write(self.line.event, **{**self.line.facts, **ours})
 
 
 def seen_part(

@@ -83,5 +83,15 @@ async def test_a_caller_that_does_not_read_is_told_when_it_reads_again(
             assert gateway.memory_info().rss - rss < 64 << 20
             errors = [await _end_of(call) for call in calls]
         assert {type(error) for error in errors} == {why}
-        if why is Overloaded:
-            assert {error.reason for error in errors} == {"CLIENT_TOO_SLOW"}
+        reason = "CLIENT_TOO_SLOW" if why is Overloaded else "DEADLINE_EXCEEDED"
+        assert {error.reason for error in errors} == {reason}
+        # The log says the same: not that they were cancelled, as their handlers were.
+        await asyncio.to_thread(
+            eventually, lambda: _failures(cluster) == [reason] * num_slow, cluster.told
+        )
+
+
+def _failures(cluster: Cluster) -> list[str]:
+    """Why requests failed, as the gateway's log tells it."""
+    lines = (e for e in cluster.gateway.events if e["event"] == "request_finished")
+    return [str(line["reason"]) for line in lines if line["code"] != "OK"]

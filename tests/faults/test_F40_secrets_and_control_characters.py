@@ -81,6 +81,7 @@ SERVED: dict[str, Call] = {
     "chat": chatting(),
     "tokenized text": tokenizing(),
 }
+FINISHED = {"rpc_finished", "request_finished"}
 REFUSED: dict[str, Call] = {
     "a megabyte": generating(text=EVIL + "x" * (1 << 20)),
     "request id": generating(request_id=EVIL),
@@ -118,7 +119,7 @@ def told_to_callers(deployment: Deployment) -> str:
         told += [caught.value.details(), repr(caught.value.trailing_metadata())]
     # The unknown method has no line; the lines come through a pipe.
     names, num_lines = services(deployment)[0].names, len(SERVED) + len(REFUSED) - 1
-    eventually(lambda: names().count("rpc_finished") >= num_lines)
+    eventually(lambda: sum(name in FINISHED for name in names()) >= num_lines)
     return "\n".join(str(part) for part in told)
 
 

@@ -1,15 +1,12 @@
 """One request's way through the gateway; everything behind it is scripted."""
 
 import asyncio
-from collections.abc import MutableMapping
-from typing import Any
 
 import pytest
-import structlog
 
 from gateway.values import Finished, FinishReason, Started, TextDelta, TextPrompt, Usage
 from steeple_rpc.errors import AlreadyExists, DeadlineExpired, NotFound, Overloaded, Unavailable
-from tests.support.gateway_fakes import MODEL, FakeEngine, catalog_of, engine_state, first
+from tests.support.gateway_fakes import MODEL, catalog_of, engine_state
 from tests.support.pipeline_harness import MAX_REQUEST_S, Harness, answering, hanging
 
 
@@ -169,50 +166,3 @@ async def test_time_that_encoding_took_is_told_and_is_gone() -> None:
     assert isinstance(usage, Usage)
     assert usage.tokenize_ns == 2_000_000_000
     assert harness.engines[0].timeouts == [8.0]
-
-
-def finished_line(logs: list[MutableMapping[str, Any]]) -> MutableMapping[str, Any]:
-    """The one line that a request leaves."""
-    (line,) = [line for line in logs if line["event"] == "request_finished"]
-    return line
-
-
-async def test_a_request_leaves_one_line_that_tells_what_came_of_it() -> None:
-    """Ids, counts and times; neither the prompt nor the answer."""
-    harness = Harness(answering())
-    with structlog.testing.capture_logs() as logs:
-        await harness.events(prompt=TextPrompt("secret"), request_id="r1")
-    line = finished_line(logs)
-    assert line["log_level"] == "info"
-    assert (line["public_request_id"], line["model"]) == ("r1", MODEL)
-    assert line["engine_request_id"] == harness.engines[0].requests[0].request_id
-    assert (line["num_prompt_tokens"], line["num_completion_tokens"]) == (6, 2)
-    assert line["finish_reason"] == "MAX_TOKENS"
-    assert "error" not in line
-    assert {"tokenize_ms", "queue_ms", "prefill_ms", "decode_ms", "total_ms"} <= line.keys()
-    assert not any(text in str(line) for text in ("secret", "<5>"))
-
-
-async def test_a_refused_request_leaves_its_reason() -> None:
-    harness = Harness(answering())
-    with structlog.testing.capture_logs() as logs, pytest.raises(NotFound):
-        await harness.events(model="gpt")
-    assert finished_line(logs)["error"] == "MODEL_NOT_FOUND"
-
-
-async def test_a_request_that_was_left_is_told_as_cancelled() -> None:
-    harness = Harness(hanging())
-    with structlog.testing.capture_logs() as logs:
-        events = harness.run()
-        await anext(events)
-        await events.aclose()
-    line = finished_line(logs)
-    assert (line["error"], line["num_prompt_tokens"]) == ("CANCELLED", 3)
-    assert "finish_reason" not in line
-
-
-async def test_a_fault_of_ours_is_told_as_one() -> None:
-    harness = Harness(FakeEngine([first()], error=ZeroDivisionError()))
-    with structlog.testing.capture_logs() as logs, pytest.raises(ZeroDivisionError):
-        await harness.events()
-    assert finished_line(logs)["error"] == "INTERNAL"
