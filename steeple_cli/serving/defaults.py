@@ -22,7 +22,7 @@ def file_defaults(arguments: Sequence[str], environ: Mapping[str, str]) -> dict[
     Raises:
         SettingRefused: the file cannot be used; names it.
     """
-    named = named_by(arguments) or environ.get(CONFIG_VARIABLE)
+    named = _file(arguments, environ)
     if not named:
         return {}
     found = read_table(Path(named), "serve", OPTIONS.keys() - NOT_IN_FILE)
@@ -31,6 +31,30 @@ def file_defaults(arguments: Sequence[str], environ: Mapping[str, str]) -> dict[
             tables = " and ".join(f"[{service}]" for service in services)
             raise SettingRefused(f"{named}: {key} of [serve] belongs into {tables}")
     return found
+
+
+def place_of(
+    option: str, source: str, arguments: Sequence[str], environ: Mapping[str, str]
+) -> str | None:
+    """Where the value of an option was given; None = on the command line, where it is seen.
+
+    Args:
+        option: its name.
+        source: click's name of its source.
+        arguments: the command line.
+        environ: the environment.
+    """
+    match source:
+        case "DEFAULT_MAP":
+            return f"{_file(arguments, environ)}: {option} of [serve]"
+        case "ENVIRONMENT":
+            return f"{PREFIX}_{option.upper()}"
+        case _:
+            return None
+
+
+def _file(arguments: Sequence[str], environ: Mapping[str, str]) -> str | None:
+    return named_by(arguments) or environ.get(CONFIG_VARIABLE)
 
 
 def check_variables(environ: Mapping[str, str]) -> None:

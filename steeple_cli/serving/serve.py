@@ -16,7 +16,7 @@ from steeple_cli.locating.model_missing import ModelNotFound
 from steeple_cli.locating.model_path import find_model, name_of
 from steeple_cli.serving.child import ChildRefused
 from steeple_cli.serving.console import ServeConsole
-from steeple_cli.serving.defaults import PREFIX, check_variables, file_defaults
+from steeple_cli.serving.defaults import PREFIX, check_variables, file_defaults, place_of
 from steeple_cli.serving.options import OPTIONS, arguments_of
 from steeple_cli.serving.plan import ServePlan, in_our_words
 from steeple_cli.serving.printed import printed
@@ -48,6 +48,18 @@ class ServeCommand(Command):
             return super().parse_args(ctx, said)
         except SettingRefused as error:
             end(USAGE_ERROR, str(error))
+        except typer.BadParameter as error:
+            if place := _place(ctx, error):
+                end(USAGE_ERROR, f"{place}: {error.message}")
+            raise
+
+
+def _place(ctx: Any, error: typer.BadParameter) -> str | None:  # ctx: of typer's private click
+    """Where a value stands that cannot be used; None = on the command line."""
+    if error.param is None or error.param.name is None:
+        return None
+    source = ctx.get_parameter_source(error.param.name)
+    return place_of(error.param.name, source.name, ctx.obj, os.environ) if source else None
 
 
 def _serve(context: typer.Context, named: _Model = None, **given: Any) -> None:  # typer's values

@@ -46,6 +46,18 @@ def test_the_command_line_beats_the_environment_beats_the_file(
     assert (plan.listen, plan.grace_s, plan.log_level) == ("127.0.0.1:5", 4.0, "error")
 
 
+def test_a_value_that_cannot_be_is_told_with_where_it_stands(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody looks into a file for an option that they did not type."""
+    config.write_text('[serve]\nport = "x"\n')
+    by_file = told(f"--config={config}")
+    assert by_file.startswith(f"error: {config}: port of [serve]: Input should be a valid integer")
+    monkeypatch.setenv("STEEPLE_SERVE_GRACE", "long")
+    by_variable = told(f"--config={config}", "--port=5")
+    assert by_variable.startswith("error: STEEPLE_SERVE_GRACE: Input should be a valid number")
+
+
 def test_the_services_read_the_same_file(config: Path) -> None:
     """Their own tables of it."""
     config.write_text("[engine]\nmax_num_seqs = 2\n")
