@@ -24,7 +24,7 @@ DEADLINE_S = 1.0
 LIMITS = (f"--step-deadline-s={DEADLINE_S}",)
 HANGS = 66
 VISIBLE_S = DEADLINE_S + 1.0
-NUM_PINGS = 3
+NUM_PINGS = 2
 QUIET_S = 2.0
 """An idle core wakes up less often; it may be on its way to sleep when it is looked at first."""
 
