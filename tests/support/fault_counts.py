@@ -11,3 +11,11 @@ def is_full() -> bool:
 def count(reduced: int, full: int) -> int:
     """`full` with STEEPLE_FAULTS=full, else `reduced`."""
     return full if is_full() else reduced
+
+
+def limit_s(promised_s: float) -> float:
+    """The seconds that are promised, where they are measured; else far more.
+
+    Among all tests other work has the cores: what can be told there is that there is an end.
+    """
+    return promised_s if is_full() else promised_s + 15.0
