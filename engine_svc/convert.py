@@ -7,8 +7,10 @@ from engine_svc.core.messages import EngineInfo, StepOutputs
 from engine_svc.core.outputs import RequestOutput, TokenLogprobs
 from engine_svc.core.params import FinishReason, LengthPenalty, SamplingParams, StoppingParams
 from engine_svc.core.request_spec import RequestSpec
+from engine_svc.step_lanes import News
 from steeple.common.v1 import finish_reason_pb2, sampling_pb2
-from steeple.engine.v1 import generate_pb2, info_pb2
+from steeple.engine.v1 import generate_pb2, info_pb2, step_stream_pb2
+from steeple_rpc.status import to_proto
 from steeple_rpc.version import steeple_version
 
 FINISH_REASONS = {
@@ -24,13 +26,34 @@ FINISH_REASONS = {
 def to_response(
     spec: RequestSpec, outputs: Sequence[RequestOutput]
 ) -> generate_pb2.GenerateResponse:
-    """All that gathered for a request, as one message.
+    """All that gathered for a request, as one message of its own; see `fill_response`."""
+    response = generate_pb2.GenerateResponse(request_id=spec.request_id)
+    fill_response(response, spec, outputs)
+    return response
+
+
+def to_steps(gathered: Sequence[News]) -> step_stream_pb2.StepStreamResponse:
+    """What became known about the requests of one gateway."""
+    response = step_stream_pb2.StepStreamResponse()
+    for news in gathered:
+        update = response.updates.add(number=news.number)
+        if news.spec is not None and news.outputs:
+            fill_response(update.response, news.spec, news.outputs)
+        if news.error is not None:
+            update.error.CopyFrom(to_proto(news.error))
+    return response
+
+
+def fill_response(
+    response: generate_pb2.GenerateResponse, spec: RequestSpec, outputs: Sequence[RequestOutput]
+) -> None:
+    """Tell all that gathered for a request.
 
     Args:
+        response: gets it; empty but for the request's id.
         spec: the request.
         outputs: in order, without gaps; never empty.
     """
-    response = generate_pb2.GenerateResponse(request_id=spec.request_id)
     for output in outputs:
         if output.is_first:
             response.started.CopyFrom(_started(spec, output))
@@ -41,7 +64,6 @@ def to_response(
             response.delta.logprobs.extend(map(_logprobs, output.logprobs))
         if output.finish_reason is not None:
             response.finished.CopyFrom(_finished(output, output.finish_reason))
-    return response
 
 
 def _started(spec: RequestSpec, output: RequestOutput) -> generate_pb2.Started:
@@ -140,6 +162,7 @@ def to_info(
     model: str,
     max_num_waiting: int,
     default_max_tokens: int,
+    max_message_bytes: int,
 ) -> info_pb2.GetEngineInfoResponse:
     """What the engine serves."""
     return info_pb2.GetEngineInfoResponse(
@@ -165,6 +188,7 @@ def to_info(
         geometry=geometry_message(info),
         load_ns=_ns(info.load_s),
         version=steeple_version(),
+        max_message_bytes=max_message_bytes,
     )
 
 

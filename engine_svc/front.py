@@ -69,8 +69,14 @@ class EngineFront:
         """Seconds since the core last told anything; 0 while it has nothing to do."""
         return self._keeper.silent_s
 
-    def submit(self, spec: RequestSpec) -> Outbox[RequestOutput]:
+    def submit(
+        self, spec: RequestSpec, wake: Callable[[], None] | None = None
+    ) -> Outbox[RequestOutput]:
         """Pass a checked request to the core; its outputs come through the outbox.
+
+        Args:
+            spec: the request.
+            wake: see `Outbox`.
 
         Raises:
             Unavailable: starting or draining.
@@ -95,7 +101,7 @@ class EngineFront:
             )
         # A name that a caller uses again must not get what a step still computes for the old one.
         core_id = RequestId(str(next(self._serials)))
-        outbox = Outbox[RequestOutput](self._clock)
+        outbox = Outbox[RequestOutput](self._clock, wake=wake)
         self._core_ids[spec.request_id] = core_id
         self._outboxes[core_id] = outbox
         self._keeper.send(AddRequest(spec=replace(spec, request_id=core_id)))

@@ -44,11 +44,12 @@ async def serve(settings: EngineSettings, seen: Observed) -> None:
         name=settings.model_name,
         default_max_tokens=settings.default_max_tokens,
         max_num_waiting=settings.num_waiting_limit,
+        max_message_bytes=settings.max_message_bytes,
     )
-    service = EngineService(front, served, process.lifecycle.request_stop)
+    service = EngineService(front, served, process.lifecycle.request_stop, seen.observers)
     engine_service_pb2_grpc.add_EngineServiceServicer_to_server(service, process.server)
     await process.open([SERVICE], model=settings.model_name)
-    await process.run(front.run(process.lifecycle.set_ready), on_drain=front.drain)
+    await process.run(front.run(process.lifecycle.set_ready), on_drain=service.drain)
 
 
 def run() -> int:

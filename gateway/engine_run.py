@@ -5,15 +5,13 @@ it gets the prompt and the ids so far, and goes on at the next position. A posit
 next one is the engine's fault and never passed on.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Protocol
 
 from gateway.catalog import Catalog, EngineState
 from gateway.changes import Changes
-from gateway.leave import Leave
 from gateway.takeover import Takeovers
 from gateway.upstream_values import EngineFacts, EngineRequest, EngineUpdate
 from gateway.values import FinishReason
@@ -24,10 +22,16 @@ from steeple_rpc.telemetry import logger
 class TokenSource(Protocol):
     """The part of an engine's client that computes requests."""
 
-    def generate(
-        self, request: EngineRequest, timeout_s: float | None, leave: Leave
-    ) -> AsyncGenerator[EngineUpdate, None]:
-        """Produce one output; leaving in any way ends it on the engine."""
+    async def generate(
+        self,
+        request: EngineRequest,
+        timeout_s: float | None,
+        take: Callable[[EngineUpdate], bool],
+    ) -> None:
+        """Produce one output; leaving in any way ends it on the engine.
+
+        `take` gets every update in order until it says False; what it raises ends the request.
+        """
 
 
 class RunningEngine(Protocol):
@@ -91,7 +95,6 @@ class EngineRun:
         self._has_ended = False
         self._received: list[int] = []
         self._failed: set[str] = set()
-        self._leave = Leave()
 
     async def run(self, take: Callable[[EngineUpdate], bool]) -> None:
         """Produce the output to its end, or until it is no longer wanted.
@@ -123,10 +126,6 @@ class EngineRun:
                 raise self._takeovers.too_late()
             state = successor
 
-    def leave(self, task: "asyncio.Task[None]") -> None:
-        """End the task that runs it: nobody wants the output any more."""
-        self._leave.leave(task)
-
     async def _first_engine(self) -> EngineState:
         """The least loaded one; where none serves any more since the request came, the next."""
         try:
@@ -141,20 +140,23 @@ class EngineRun:
     async def _attempt(self, state: EngineState, take: Callable[[EngineUpdate], bool]) -> None:
         """Let one engine compute."""
         self._has_begun = self._has_ended = False
+        is_wanted = True
         timeout_s = self._deadline_s - self._clock()
         if timeout_s <= 0:
             raise DeadlineExpired("the request took too long")
         self._num_attempts += 1
+
+        def receive(update: EngineUpdate) -> bool:
+            nonlocal is_wanted
+            self._check(update)
+            self._keep(update)
+            is_wanted = take(update)
+            self._has_ended = update.finish_reason is not None
+            return is_wanted
+
         client = self._pool.engines[state.index].client
-        updates = client.generate(self._request_now(), timeout_s, self._leave)
-        async with aclosing(updates):
-            async for update in updates:
-                self._check(update)
-                self._keep(update)
-                if not take(update):
-                    return
-                self._has_ended = update.finish_reason is not None
-        if not self._has_ended:
+        await client.generate(self._request_now(), timeout_s, receive)
+        if is_wanted and not self._has_ended:
             raise _bad("the engine's stream ended early")
 
     def _check(self, update: EngineUpdate) -> None:

@@ -73,7 +73,7 @@ class Generation:
                     yield batch
         finally:
             outbox.release()
-            run.leave(reading)
+            reading.cancel()
             try:
                 await asyncio.wait({reading})
             finally:

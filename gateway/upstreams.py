@@ -161,7 +161,7 @@ class Engine:
         self._clock = clock
         self._history = EngineHistory()
         self._channel = open_upstream(target, tls)
-        self.client = EngineClient(self._channel)
+        self.client = EngineClient(self._channel, clock)
         self._stall = Interruption()
         self._upstream = Upstream[EngineFacts](
             target,
@@ -218,10 +218,12 @@ class Engine:
 
     async def close(self) -> None:
         """Give the connection back."""
+        await self.client.close()
         await self._channel.close(None)
 
     def _interrupt(self) -> None:
         self._stall.interrupt(Unavailable("the engine does not answer", reason=ENGINE_STALLED))
+        self.client.break_off()
 
     async def _follow_load(self) -> None:
         while True:

@@ -68,6 +68,10 @@ class SeenCall:
         }
         write(self.line.event, **{**self.line.facts, **ours})
 
+    def leave(self) -> None:
+        """It has ended because its caller is gone."""
+        self.end(code=grpc.StatusCode.CANCELLED)
+
 
 def seen_part(
     method: str, metadata: Metadata, observers: Sequence[RpcObserver]

@@ -1,8 +1,8 @@
 """Traces: a span per RPC at the border and one per call upstream, joined by W3C traceparent.
 
 Spans hold names, counts and times, never content. Without an exporter nothing is recorded, and a
-caller's trace is still passed on. The Detokenize stream has no span: it lives as long as the
-gateway and belongs to no request.
+caller's trace is still passed on. The streams between services have no span: they live as long as
+the gateway and belong to no request. Requests that travel on one have their own.
 """
 
 import time
@@ -36,6 +36,7 @@ _OURS = "/steeple."
 _UNTRACED = (
     "/steeple.engine.v1.EngineService/GetLoad",
     "/steeple.engine.v1.EngineService/GetEngineInfo",
+    "/steeple.engine.v1.EngineService/StepStream",
     "/steeple.inference.v1.LoadService/GetLoad",
     "/steeple.inference.v1.LoadService/WatchLoad",
     "/steeple.tokenizer.v1.TokenizerService/GetTokenizerInfo",

@@ -1,14 +1,13 @@
 """Calls to upstream services: deadlines on, failures as our own errors, nothing left running."""
 
-from collections.abc import AsyncGenerator, Awaitable, Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
-from gateway.leave import Leave
 from steeple_rpc import status
 from steeple_rpc.context import REQUEST_ID_KEY, current_rpc
 from steeple_rpc.errors import (
@@ -62,28 +61,6 @@ async def unary(call: Awaitable[Reply], *, lost: str, is_callers_deadline: bool 
         raise told(error, lost=lost, is_callers_deadline=is_callers_deadline) from error
 
 
-# The stream's message type is the caller's; grpc's call classes are generic in their stubs only.
-async def stream(call: Any, leave: Leave, *, lost: str) -> AsyncGenerator[Any, None]:
-    """The messages of a server stream; leaving in any way cancels the call.
-
-    A dropped call object would go on: grpcio does not cancel it. Its timeout is the caller's.
-
-    Args:
-        call: just made.
-        leave: by which the reader may be ended from outside.
-        lost: the reason to tell when the service is gone.
-
-    Raises:
-        ServiceError: what the service answered, or Unavailable with `lost`.
-    """
-    with leave.reading(call):
-        try:
-            async for message in call:
-                yield message
-        except grpc.aio.AioRpcError as error:
-            raise told(error, lost=lost, is_callers_deadline=True) from error
-
-
 def told(error: grpc.aio.AioRpcError, *, lost: str, is_callers_deadline: bool) -> ServiceError:
     """The upstream's error as ours; arguments as in `unary`.
 
@@ -93,17 +70,18 @@ def told(error: grpc.aio.AioRpcError, *, lost: str, is_callers_deadline: bool) -
     """
     if _is_ours(error):
         known = status.from_call(error)
-        return _gone(lost) if isinstance(known, Cancelled) else known
+        return gone(lost) if isinstance(known, Cancelled) else known
     if error.code() in _LOST:
-        return _gone(lost)
+        return gone(lost)
     if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
         expired = DeadlineExpired("the request took too long")
-        return expired if is_callers_deadline else _gone(lost)
+        return expired if is_callers_deadline else gone(lost)
     logger().error("upstream_refused", code=error.code().name, details=error.details())
     return EngineFault("a service behind the gateway could not be called; the log has the story")
 
 
-def _gone(lost: str) -> Unavailable:
+def gone(lost: str) -> Unavailable:
+    """The error of a service that is there no more, with its reason."""
     return Unavailable("a service behind the gateway was lost", reason=lost)
 
 

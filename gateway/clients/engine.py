@@ -1,13 +1,12 @@
 """One engine service as the gateway sees it."""
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import Callable
 from dataclasses import replace
 
 import grpc
 
-from gateway.clients.calls import stream, unary, upstream_call
-from gateway.leave import Leave
+from gateway.clients.calls import unary, upstream_call
+from gateway.clients.step_stream import LOST, StepStream
 from gateway.upstream_values import (
     EngineFacts,
     EngineReport,
@@ -17,25 +16,39 @@ from gateway.upstream_values import (
 )
 from gateway.values import FinishReason, LogprobsWanted
 from steeple.common.v1 import finish_reason_pb2, sampling_pb2, tokens_pb2
-from steeple.engine.v1 import engine_service_pb2_grpc, generate_pb2, info_pb2
+from steeple.engine.v1 import (
+    engine_service_pb2_grpc,
+    generate_pb2,
+    info_pb2,
+    step_stream_pb2,
+)
 from steeple_rpc.errors import EngineFault, ServiceError
 from steeple_rpc.message_fields import set_fields
 
-LOST = "ENGINE_LOST"
+# What a request is seen as, on both sides of the stream that carries it.
 _GENERATE = "/steeple.engine.v1.EngineService/Generate"
 CALL_TIMEOUT_S = 5.0
 
 
 class EngineClient:
-    """Calls one engine service. Owns nothing but the stub."""
+    """Calls one engine service.
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    Args:
+        channel: to it.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel, clock: Callable[[], float]) -> None:
         self._stub = engine_service_pb2_grpc.EngineServiceStub(channel)
+        self._steps = StepStream(channel, clock)
 
     async def facts(self) -> EngineFacts:
         """What the engine serves."""
         call = self._stub.GetEngineInfo(info_pb2.GetEngineInfoRequest(), timeout=CALL_TIMEOUT_S)
-        return _facts(await unary(call, lost=LOST))
+        info = await unary(call, lost=LOST)
+        if info.max_message_bytes:
+            self._steps.max_message_bytes = info.max_message_bytes
+        return _facts(info)
 
     async def report(self) -> EngineReport:
         """How busy it is, by every gateway's requests."""
@@ -43,31 +56,57 @@ class EngineClient:
         return _report(await unary(call, lost=LOST))
 
     async def generate(
-        self, request: EngineRequest, timeout_s: float | None, leave: Leave
-    ) -> AsyncGenerator[EngineUpdate, None]:
-        """Produce one output; leaving in any way ends it on the engine."""
-        message = generate_pb2.GenerateRequest(
-            request_id=request.request_id,
-            model=request.model,
-            prompt_token_ids=request.prompt_token_ids,
-            prior_output_token_ids=request.prior_output_token_ids,
-            sampling=sampling_pb2.SamplingParams(**request.sampling),  # type: ignore[arg-type] # by name
-            stopping=sampling_pb2.StoppingParams(**request.stopping),  # type: ignore[arg-type] # by name
-            output=_output(request.logprobs),
-            priority=request.priority,
-            cache_salt=request.cache_salt,
-            bad_word_ids=[tokens_pb2.TokenIds(ids=ids) for ids in request.bad_word_ids],
-        )
+        self,
+        request: EngineRequest,
+        timeout_s: float | None,
+        take: Callable[[EngineUpdate], bool],
+    ) -> None:
+        """Produce one output; leaving in any way ends it on the engine.
+
+        Args:
+            request: what to compute.
+            timeout_s: what the caller has left; None = endless.
+            take: gets every update in order; False = nothing more is wanted. What it raises ends
+                the request.
+
+        Raises:
+            ServiceError: the engine refused or failed it, or is lost; or what `take` raised.
+        """
         try:
             with upstream_call(_GENERATE) as metadata:
-                call = self._stub.Generate(message, timeout=timeout_s, metadata=metadata)
-                async with aclosing(stream(call, leave, lost=LOST)) as responses:
-                    async for response in responses:
-                        yield _update(response)
+                submit = step_stream_pb2.SubmitRequest(
+                    request=_message(request),
+                    timeout_ns=None if timeout_s is None else max(0, int(timeout_s * 1e9)),
+                    metadata=dict(metadata),
+                )
+                await self._steps.run(submit, timeout_s, lambda told: take(_update(told)))
         except ServiceError as error:
             # The caller's contract has no ids of the engine's; the rest of it is the same.
             error.field = "prompt" if error.field == "prompt_token_ids" else error.field
             raise
+
+    def break_off(self) -> None:
+        """Leave the stream that is open: its engine does not answer."""
+        self._steps.break_off()
+
+    async def close(self) -> None:
+        """End all requests."""
+        await self._steps.close()
+
+
+def _message(request: EngineRequest) -> generate_pb2.GenerateRequest:
+    return generate_pb2.GenerateRequest(
+        request_id=request.request_id,
+        model=request.model,
+        prompt_token_ids=request.prompt_token_ids,
+        prior_output_token_ids=request.prior_output_token_ids,
+        sampling=sampling_pb2.SamplingParams(**request.sampling),  # type: ignore[arg-type] # by name
+        stopping=sampling_pb2.StoppingParams(**request.stopping),  # type: ignore[arg-type] # by name
+        output=_output(request.logprobs),
+        priority=request.priority,
+        cache_salt=request.cache_salt,
+        bad_word_ids=[tokens_pb2.TokenIds(ids=ids) for ids in request.bad_word_ids],
+    )
 
 
 def _output(wanted: LogprobsWanted | None) -> sampling_pb2.OutputParams | None:

@@ -1,4 +1,4 @@
-"""What grpcio keeps of a read that is cut off: the fact that `gateway/leave.py` answers."""
+"""What grpcio keeps of a read that is cut off: why readers are not cancelled, calls are."""
 
 import asyncio
 import ctypes
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
-from gateway.leave import Leave
 from steeple_rpc.channel import open_channel
 from tests.support.servers import serving
 
@@ -69,17 +68,16 @@ async def silent() -> "AsyncIterator[Stream]":
 
 
 async def _bytes_per_call(silent: "Stream", *, leaves_by_call: bool) -> float:
-    async def read(call: "Call", leave: Leave, came: asyncio.Event) -> None:
-        with leave.reading(call):
-            async for _ in call:
-                came.set()
+    async def read(call: "Call", came: asyncio.Event) -> None:
+        async for _ in call:
+            came.set()
 
     async def one() -> None:
-        call, leave, came = silent(b""), Leave(), asyncio.Event()
-        reading = asyncio.create_task(read(call, leave, came))
+        call, came = silent(b""), asyncio.Event()
+        reading = asyncio.create_task(read(call, came))
         await came.wait()
         if leaves_by_call:
-            leave.leave(reading)
+            call.cancel()
         else:
             reading.cancel()
         await asyncio.wait({reading})
@@ -95,7 +93,7 @@ async def _bytes_per_call(silent: "Stream", *, leaves_by_call: bool) -> float:
 async def test_a_read_that_is_cut_off_is_never_freed_and_one_that_is_ended_is(
     silent: "Stream",
 ) -> None:
-    """If the first half fails, grpcio has mended it: `gateway/leave.py` may go."""
+    """If the first half fails, grpcio has mended it."""
     await _bytes_per_call(silent, leaves_by_call=True)  # connections, buffers
     lost = [await _bytes_per_call(silent, leaves_by_call=False) for _ in range(NUM_ROUNDS)]
     assert min(lost) > LOST_BYTES

@@ -91,6 +91,13 @@ CHAT = {
 LOWERS = "can only lower the service's own bound"
 ROWS: Mapping[str, Mapping[str, str]] = {
     "GenerateRequest": GENERATE,
+    "StepStreamRequest": {
+        "commands": BYTES,
+        "commands.number": "compared with those that are live",
+        "commands.submit.timeout_ns": "every number is a time",
+        "commands.submit.metadata": "three keys are read, and cut off at their bounds",
+        **{f"commands.submit.request.{path}": row for path, row in GENERATE.items()},
+    },
     "AbortRequest": {"request_ids": "at most 1,024, compared with those that are live"},
     "PoolRequest": dict.fromkeys(
         ("request_id", "model", "inputs", "inputs.ids", "task", "normalize"), UNSERVED
@@ -136,7 +143,7 @@ ROWS: Mapping[str, Mapping[str, str]] = {
         "commands.push.aside_ids": BOUNDED,
     },
 }
-WHOLE = {"guided", "grace"}
+WHOLE = {"guided", "grace", "commands.submit.request.guided"}
 FILES = (engine_service_pb2.DESCRIPTOR, tokenizer_service_pb2.DESCRIPTOR)
 
 TOO_LARGE = 1 << 31

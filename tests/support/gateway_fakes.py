@@ -1,7 +1,7 @@
 """What stands behind a gateway in tests: an engine and a tokenizer service by script."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +12,6 @@ from gateway.changes import Changes
 from gateway.clients.detokenize_session import TextSink
 from gateway.engine_history import EngineWork
 from gateway.interruption import Interruption
-from gateway.leave import Leave
 from gateway.upstream_values import (
     EncodeInput,
     EngineFacts,
@@ -131,14 +130,15 @@ class FakeEngine:
     left: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def generate(
-        self, request: EngineRequest, timeout_s: float | None, leave: Leave
-    ) -> AsyncGenerator[EngineUpdate, None]:
+        self, request: EngineRequest, timeout_s: float | None, take: Callable[[EngineUpdate], bool]
+    ) -> None:
         self.requests.append(request)
         self.timeouts.append(timeout_s)
         self.num_running += 1
         try:
             for update in self.updates:
-                yield update
+                if not take(update):
+                    return
             self.entered.set()
             if self.error is not None:
                 raise self.error

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 
-from gateway.leave import Leave
 from gateway.upstream_values import EngineRequest, EngineUpdate
 from gateway.values import FinishReason
 from steeple_rpc.errors import ServiceError, Unavailable
@@ -54,15 +53,16 @@ class ResumingEngine:
     num_running: int = 0
 
     async def generate(
-        self, request: EngineRequest, timeout_s: float | None, leave: Leave
-    ) -> AsyncGenerator[EngineUpdate, None]:
+        self, request: EngineRequest, timeout_s: float | None, take: Callable[[EngineUpdate], bool]
+    ) -> None:
         life = self.lives[0] if len(self.lives) == 1 else self.lives.pop(0)
         self.requests.append(request)
         self.timeouts.append(timeout_s)
         self.num_running += 1
         try:
             async for update in self._updates(request, life):
-                yield update
+                if not take(update):
+                    return
                 # As over a wire: what is told is heard before the next thing happens.
                 await asyncio.sleep(0)
         finally:

@@ -25,5 +25,7 @@ def test_the_load_time_and_the_version_travel() -> None:
         model="m",
         max_num_waiting=1,
         default_max_tokens=1,
+        max_message_bytes=99,
     )
+    assert told.max_message_bytes == 99
     assert (told.load_ns, told.version) == (2_500_000_000, steeple_version())

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,9 +26,11 @@ class Front:
     info: EngineInfo = field(default_factory=engine_info)
     specs: list[RequestSpec] = field(default_factory=list)
 
-    def submit(self, spec: RequestSpec) -> Outbox[RequestOutput]:
+    def submit(
+        self, spec: RequestSpec, wake: Callable[[], None] | None = None
+    ) -> Outbox[RequestOutput]:
         self.specs.append(spec)
-        outbox = Outbox[RequestOutput](time.monotonic)
+        outbox = Outbox[RequestOutput](time.monotonic, wake=wake)
         outbox.put(RequestOutput(request_id=spec.request_id, finish_reason=FinishReason.ABORTED), 1)
         outbox.close()
         return outbox
@@ -39,7 +42,9 @@ class Front:
 async def submitted(deadline_s: float | None, **fields: Any) -> RequestSpec:
     """What reaches the core of a request with this deadline on the loop's clock."""
     front = Front()
-    served = ServedModel(name="demo", default_max_tokens=10, max_num_waiting=4)
+    served = ServedModel(
+        name="demo", default_max_tokens=10, max_num_waiting=4, max_message_bytes=99
+    )
     service = EngineService(front, served, lambda: None)  # type: ignore[arg-type] # plays a front
     request = GenerateRequest(request_id="a", model="demo", prompt_token_ids=[1], **fields)
     request.sampling.seed = 7

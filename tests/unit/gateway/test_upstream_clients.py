@@ -1,8 +1,8 @@
 """An engine as the gateway calls and follows it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,14 +10,18 @@ import grpc
 import pytest
 
 from gateway.clients.engine import EngineClient
-from gateway.leave import Leave
 from gateway.upstream_values import EngineRequest, EngineUpdate, TokenLogprobs
 from gateway.upstreams import Engine, Upstream
 from gateway.values import FinishReason, LogprobsWanted
 from steeple.common.v1 import finish_reason_pb2, sampling_pb2
-from steeple.engine.v1 import engine_service_pb2_grpc, generate_pb2, info_pb2
+from steeple.engine.v1 import (
+    engine_service_pb2_grpc,
+    generate_pb2,
+    info_pb2,
+    step_stream_pb2,
+)
 from steeple_rpc.channel import open_channel
-from steeple_rpc.context import Context, RpcContext, current_rpc, enter_rpc
+from steeple_rpc.context import REQUEST_ID_KEY, Context, RpcContext, enter_rpc
 from steeple_rpc.errors import (
     DeadlineExpired,
     EngineFault,
@@ -27,6 +31,7 @@ from steeple_rpc.errors import (
     Unavailable,
 )
 from steeple_rpc.lifecycle import Lifecycle
+from steeple_rpc.status import to_proto
 from tests.support.servers import Serving, serving
 
 PATIENCE_S = 5.0
@@ -51,11 +56,14 @@ INFO = info_pb2.GetEngineInfoResponse(
     default_sampling=sampling_pb2.SamplingParams(temperature=0.5),
     geometry=info_pb2.Geometry(scheduler="continuous"),
 )
+END = generate_pb2.GenerateResponse(
+    finished=generate_pb2.Finished(finish_reason=finish_reason_pb2.FINISH_REASON_MAX_TOKENS)
+)
 
 
 @dataclass
 class Engines(engine_service_pb2_grpc.EngineServiceServicer):
-    """EngineService by script."""
+    """EngineService by script: the responses, then the error or, unless it hangs, the end."""
 
     responses: list[generate_pb2.GenerateResponse] = field(default_factory=list)
     error: ServiceError | None = None
@@ -67,20 +75,32 @@ class Engines(engine_service_pb2_grpc.EngineServiceServicer):
     def add_to(self, server: grpc.aio.Server) -> None:
         engine_service_pb2_grpc.add_EngineServiceServicer_to_server(self, server)
 
-    async def Generate(  # noqa: N802 - named by the contract
-        self, request: generate_pb2.GenerateRequest, context: Context
-    ) -> AsyncIterator[generate_pb2.GenerateResponse]:
-        self.requests.append(request)
-        self.rpc_ids.append(current_rpc().request_id)
+    async def StepStream(  # noqa: N802 - named by the contract
+        self, request_iterator: AsyncIterator[step_stream_pb2.StepStreamRequest], context: Context
+    ) -> AsyncIterator[step_stream_pb2.StepStreamResponse]:
         try:
-            for response in self.responses:
-                yield response
-            if self.error is not None:
-                raise self.error
-            if self.hangs:
-                await asyncio.Event().wait()
+            async for message in request_iterator:
+                for command in message.commands:
+                    for update in self._updates(command):
+                        update.number = command.number
+                        yield step_stream_pb2.StepStreamResponse(updates=[update])
         finally:
             self.left.set()
+
+    def _updates(
+        self, command: step_stream_pb2.RequestCommand
+    ) -> Iterator[step_stream_pb2.RequestUpdate]:
+        if command.HasField("leave"):
+            self.left.set()
+            return
+        self.requests.append(command.submit.request)
+        self.rpc_ids.append(command.submit.metadata.get(REQUEST_ID_KEY, ""))
+        for response in self.responses:
+            yield step_stream_pb2.RequestUpdate(response=response)
+        if self.error is not None:
+            yield step_stream_pb2.RequestUpdate(error=to_proto(self.error))
+        elif not self.hangs:
+            yield step_stream_pb2.RequestUpdate(response=END)
 
     async def GetEngineInfo(  # noqa: N802 - named by the contract
         self, request: info_pb2.GetEngineInfoRequest, context: Context
@@ -107,12 +127,37 @@ async def served(engines: Engines) -> AsyncIterator[Serving]:
 @pytest.fixture
 async def engine(served: Serving) -> AsyncIterator[EngineClient]:
     async with open_channel(served.address) as channel:
-        yield EngineClient(channel)
+        client = EngineClient(channel, time.monotonic)
+        yield client
+        await client.close()
 
 
-async def updates_of(engine: EngineClient, timeout_s: float | None = None) -> list[EngineUpdate]:
-    async with aclosing(engine.generate(REQUEST, timeout_s, Leave())) as updates:
-        return [update async for update in updates]
+async def updates_of(
+    engine: EngineClient,
+    timeout_s: float | None = None,
+    request: EngineRequest = REQUEST,
+    *,
+    at_most: int | None = None,
+) -> list[EngineUpdate]:
+    """What the engine tells until its end, or until that is enough."""
+    updates: list[EngineUpdate] = []
+
+    def take(update: EngineUpdate) -> bool:
+        updates.append(update)
+        return len(updates) != at_most
+
+    await engine.generate(request, timeout_s, take)
+    return updates
+
+
+def heard(event: asyncio.Event) -> Callable[[EngineUpdate], bool]:
+    """Takes everything; the event tells that something came."""
+
+    def take(update: EngineUpdate) -> bool:
+        event.set()
+        return True
+
+    return take
 
 
 async def refusal(call: Any) -> ServiceError:
@@ -191,8 +236,7 @@ async def test_every_parameter_travels(engine: EngineClient, engines: Engines) -
         logprobs=LogprobsWanted(token_ids=(3, 1)),
         cache_salt="s",
     )
-    async with aclosing(engine.generate(request, PATIENCE_S, Leave())) as updates:
-        _ = [update async for update in updates]
+    await updates_of(engine, PATIENCE_S, request)
     (got,) = engines.requests
     assert dict(got.sampling.logit_bias) == {5: -1.0}
     assert (got.sampling.length_penalty.start_index, got.cache_salt) == (1, "s")
@@ -211,7 +255,7 @@ async def test_log_probabilities_come_with_their_tokens(
     )
     delta = generate_pb2.TokenDelta(token_ids=[5], logprobs=[odds])
     engines.responses = [generate_pb2.GenerateResponse(delta=delta)]
-    (update,) = await updates_of(engine)
+    (update,) = await updates_of(engine, at_most=1)
     assert update.logprobs == (TokenLogprobs(logprob=-0.5, rank=2, top=((9, -0.25), (5, -0.5))),)
 
 
@@ -268,17 +312,19 @@ async def test_an_engine_that_stops_under_a_stream_is_lost(
 ) -> None:
     started = generate_pb2.Started()
     engines.responses, engines.hangs = [generate_pb2.GenerateResponse(started=started)], True
-    async with aclosing(engine.generate(REQUEST, None, Leave())) as updates:
-        assert (await anext(updates)).is_first
-        await served.server.stop(0)
-        error = await refusal(anext(updates))
+    started_here = asyncio.Event()
+    generating = asyncio.create_task(engine.generate(REQUEST, None, heard(started_here)))
+    await started_here.wait()
+    await served.server.stop(0)
+    error = await refusal(generating)
     assert isinstance(error, Unavailable)
     assert error.reason == "ENGINE_LOST"
 
 
 async def test_an_engine_that_is_not_there_is_lost() -> None:
     async with open_channel("127.0.0.1:1") as channel:
-        for call in (EngineClient(channel).facts(), updates_of(EngineClient(channel))):
+        engine = EngineClient(channel, time.monotonic)
+        for call in (engine.facts(), updates_of(engine)):
             error = await refusal(call)
             assert isinstance(error, Unavailable)
             assert error.reason == "ENGINE_LOST"
@@ -291,14 +337,15 @@ async def test_a_deadline_is_kept(engine: EngineClient, engines: Engines) -> Non
     assert error.reason == DeadlineExpired.default_reason
 
 
-async def test_leaving_a_stream_ends_it_on_the_engine(
+async def test_leaving_a_request_ends_it_on_the_engine(
     engine: EngineClient, engines: Engines
 ) -> None:
     started = generate_pb2.Started()
     engines.responses, engines.hangs = [generate_pb2.GenerateResponse(started=started)], True
-    updates: AsyncGenerator[EngineUpdate, None] = engine.generate(REQUEST, None, Leave())
-    await anext(updates)
-    await updates.aclose()
+    started_here = asyncio.Event()
+    generating = asyncio.create_task(engine.generate(REQUEST, None, heard(started_here)))
+    await started_here.wait()
+    generating.cancel()
     async with asyncio.timeout(PATIENCE_S):
         await engines.left.wait()
 

@@ -26,23 +26,24 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from steeple.engine.v1 import generate_pb2 as steeple_dot_engine_dot_v1_dot_generate__pb2
 from steeple.engine.v1 import info_pb2 as steeple_dot_engine_dot_v1_dot_info__pb2
 from steeple.engine.v1 import pool_pb2 as steeple_dot_engine_dot_v1_dot_pool__pb2
+from steeple.engine.v1 import step_stream_pb2 as steeple_dot_engine_dot_v1_dot_step__stream__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&steeple/engine/v1/engine_service.proto\x12\x11steeple.engine.v1\x1a\x1egoogle/protobuf/duration.proto\x1a steeple/engine/v1/generate.proto\x1a\x1csteeple/engine/v1/info.proto\x1a\x1csteeple/engine/v1/pool.proto\"#\n\x0c\x41\x62ortRequest\x12\x13\n\x0brequest_ids\x18\x01 \x03(\t\"\x0f\n\rAbortResponse\"8\n\x0c\x44rainRequest\x12(\n\x05grace\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x0f\n\rDrainResponse2\xfd\x03\n\rEngineService\x12U\n\x08Generate\x12\".steeple.engine.v1.GenerateRequest\x1a#.steeple.engine.v1.GenerateResponse0\x01\x12J\n\x05\x41\x62ort\x12\x1f.steeple.engine.v1.AbortRequest\x1a .steeple.engine.v1.AbortResponse\x12G\n\x04Pool\x12\x1e.steeple.engine.v1.PoolRequest\x1a\x1f.steeple.engine.v1.PoolResponse\x12P\n\x07GetLoad\x12!.steeple.engine.v1.GetLoadRequest\x1a\".steeple.engine.v1.GetLoadResponse\x12\x62\n\rGetEngineInfo\x12\'.steeple.engine.v1.GetEngineInfoRequest\x1a(.steeple.engine.v1.GetEngineInfoResponse\x12J\n\x05\x44rain\x12\x1f.steeple.engine.v1.DrainRequest\x1a .steeple.engine.v1.DrainResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&steeple/engine/v1/engine_service.proto\x12\x11steeple.engine.v1\x1a\x1egoogle/protobuf/duration.proto\x1a steeple/engine/v1/generate.proto\x1a\x1csteeple/engine/v1/info.proto\x1a\x1csteeple/engine/v1/pool.proto\x1a#steeple/engine/v1/step_stream.proto\"#\n\x0c\x41\x62ortRequest\x12\x13\n\x0brequest_ids\x18\x01 \x03(\t\"\x0f\n\rAbortResponse\"8\n\x0c\x44rainRequest\x12(\n\x05grace\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x0f\n\rDrainResponse2\xdc\x04\n\rEngineService\x12U\n\x08Generate\x12\".steeple.engine.v1.GenerateRequest\x1a#.steeple.engine.v1.GenerateResponse0\x01\x12]\n\nStepStream\x12$.steeple.engine.v1.StepStreamRequest\x1a%.steeple.engine.v1.StepStreamResponse(\x01\x30\x01\x12J\n\x05\x41\x62ort\x12\x1f.steeple.engine.v1.AbortRequest\x1a .steeple.engine.v1.AbortResponse\x12G\n\x04Pool\x12\x1e.steeple.engine.v1.PoolRequest\x1a\x1f.steeple.engine.v1.PoolResponse\x12P\n\x07GetLoad\x12!.steeple.engine.v1.GetLoadRequest\x1a\".steeple.engine.v1.GetLoadResponse\x12\x62\n\rGetEngineInfo\x12\'.steeple.engine.v1.GetEngineInfoRequest\x1a(.steeple.engine.v1.GetEngineInfoResponse\x12J\n\x05\x44rain\x12\x1f.steeple.engine.v1.DrainRequest\x1a .steeple.engine.v1.DrainResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'steeple.engine.v1.engine_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ABORTREQUEST']._serialized_start=187
-  _globals['_ABORTREQUEST']._serialized_end=222
-  _globals['_ABORTRESPONSE']._serialized_start=224
-  _globals['_ABORTRESPONSE']._serialized_end=239
-  _globals['_DRAINREQUEST']._serialized_start=241
-  _globals['_DRAINREQUEST']._serialized_end=297
-  _globals['_DRAINRESPONSE']._serialized_start=299
-  _globals['_DRAINRESPONSE']._serialized_end=314
-  _globals['_ENGINESERVICE']._serialized_start=317
-  _globals['_ENGINESERVICE']._serialized_end=826
+  _globals['_ABORTREQUEST']._serialized_start=224
+  _globals['_ABORTREQUEST']._serialized_end=259
+  _globals['_ABORTRESPONSE']._serialized_start=261
+  _globals['_ABORTRESPONSE']._serialized_end=276
+  _globals['_DRAINREQUEST']._serialized_start=278
+  _globals['_DRAINREQUEST']._serialized_end=334
+  _globals['_DRAINRESPONSE']._serialized_start=336
+  _globals['_DRAINRESPONSE']._serialized_end=351
+  _globals['_ENGINESERVICE']._serialized_start=354
+  _globals['_ENGINESERVICE']._serialized_end=958
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ from steeple.engine.v1 import engine_service_pb2 as steeple_dot_engine_dot_v1_do
 from steeple.engine.v1 import generate_pb2 as steeple_dot_engine_dot_v1_dot_generate__pb2
 from steeple.engine.v1 import info_pb2 as steeple_dot_engine_dot_v1_dot_info__pb2
 from steeple.engine.v1 import pool_pb2 as steeple_dot_engine_dot_v1_dot_pool__pb2
+from steeple.engine.v1 import step_stream_pb2 as steeple_dot_engine_dot_v1_dot_step__stream__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -43,6 +44,11 @@ class EngineServiceStub:
                 request_serializer=steeple_dot_engine_dot_v1_dot_generate__pb2.GenerateRequest.SerializeToString,
                 response_deserializer=steeple_dot_engine_dot_v1_dot_generate__pb2.GenerateResponse.FromString,
                 _registered_method=True)
+        self.StepStream = channel.stream_stream(
+                '/steeple.engine.v1.EngineService/StepStream',
+                request_serializer=steeple_dot_engine_dot_v1_dot_step__stream__pb2.StepStreamRequest.SerializeToString,
+                response_deserializer=steeple_dot_engine_dot_v1_dot_step__stream__pb2.StepStreamResponse.FromString,
+                _registered_method=True)
         self.Abort = channel.unary_unary(
                 '/steeple.engine.v1.EngineService/Abort',
                 request_serializer=steeple_dot_engine_dot_v1_dot_engine__service__pb2.AbortRequest.SerializeToString,
@@ -77,6 +83,15 @@ class EngineServiceServicer:
     def Generate(self, request, context):
         """Produces tokens for one output. Nothing is sent before the first step computed the request,
         so a call that failed before its first message may be made again elsewhere.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StepStream(self, request_iterator, context):
+        """Does the same for all outputs of one gateway: what a step computed for them comes as one
+        message. The stream's end ends all its requests. A draining engine refuses new ones and ends
+        the stream with the last live one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -124,6 +139,11 @@ def add_EngineServiceServicer_to_server(servicer, server):
                     servicer.Generate,
                     request_deserializer=steeple_dot_engine_dot_v1_dot_generate__pb2.GenerateRequest.FromString,
                     response_serializer=steeple_dot_engine_dot_v1_dot_generate__pb2.GenerateResponse.SerializeToString,
+            ),
+            'StepStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.StepStream,
+                    request_deserializer=steeple_dot_engine_dot_v1_dot_step__stream__pb2.StepStreamRequest.FromString,
+                    response_serializer=steeple_dot_engine_dot_v1_dot_step__stream__pb2.StepStreamResponse.SerializeToString,
             ),
             'Abort': grpc.unary_unary_rpc_method_handler(
                     servicer.Abort,
@@ -179,6 +199,33 @@ class EngineService:
             '/steeple.engine.v1.EngineService/Generate',
             steeple_dot_engine_dot_v1_dot_generate__pb2.GenerateRequest.SerializeToString,
             steeple_dot_engine_dot_v1_dot_generate__pb2.GenerateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StepStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/steeple.engine.v1.EngineService/StepStream',
+            steeple_dot_engine_dot_v1_dot_step__stream__pb2.StepStreamRequest.SerializeToString,
+            steeple_dot_engine_dot_v1_dot_step__stream__pb2.StepStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,

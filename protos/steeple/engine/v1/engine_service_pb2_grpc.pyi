@@ -9,6 +9,7 @@ from steeple.engine.v1 import engine_service_pb2 as _engine_service_pb2
 from steeple.engine.v1 import generate_pb2 as _generate_pb2
 from steeple.engine.v1 import info_pb2 as _info_pb2
 from steeple.engine.v1 import pool_pb2 as _pool_pb2
+from steeple.engine.v1 import step_stream_pb2 as _step_stream_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -40,6 +41,11 @@ class EngineServiceStub:
     """Produces tokens for one output. Nothing is sent before the first step computed the request,
     so a call that failed before its first message may be made again elsewhere.
     """
+    StepStream: _grpc.StreamStreamMultiCallable[_step_stream_pb2.StepStreamRequest, _step_stream_pb2.StepStreamResponse]
+    """Does the same for all outputs of one gateway: what a step computed for them comes as one
+    message. The stream's end ends all its requests. A draining engine refuses new ones and ends
+    the stream with the last live one.
+    """
     Abort: _grpc.UnaryUnaryMultiCallable[_engine_service_pb2.AbortRequest, _engine_service_pb2.AbortResponse]
     """Ends requests. Idempotent: unknown ids are fine."""
     Pool: _grpc.UnaryUnaryMultiCallable[_pool_pb2.PoolRequest, _pool_pb2.PoolResponse]
@@ -59,6 +65,11 @@ class EngineServiceAsyncStub(EngineServiceStub):
     Generate: _aio.UnaryStreamMultiCallable[_generate_pb2.GenerateRequest, _generate_pb2.GenerateResponse]  # type: ignore[assignment]
     """Produces tokens for one output. Nothing is sent before the first step computed the request,
     so a call that failed before its first message may be made again elsewhere.
+    """
+    StepStream: _aio.StreamStreamMultiCallable[_step_stream_pb2.StepStreamRequest, _step_stream_pb2.StepStreamResponse]  # type: ignore[assignment]
+    """Does the same for all outputs of one gateway: what a step computed for them comes as one
+    message. The stream's end ends all its requests. A draining engine refuses new ones and ends
+    the stream with the last live one.
     """
     Abort: _aio.UnaryUnaryMultiCallable[_engine_service_pb2.AbortRequest, _engine_service_pb2.AbortResponse]  # type: ignore[assignment]
     """Ends requests. Idempotent: unknown ids are fine."""
@@ -82,6 +93,17 @@ class EngineServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_generate_pb2.GenerateResponse], _abc.AsyncIterator[_generate_pb2.GenerateResponse]]:
         """Produces tokens for one output. Nothing is sent before the first step computed the request,
         so a call that failed before its first message may be made again elsewhere.
+        """
+
+    @_abc_1.abstractmethod
+    def StepStream(
+        self,
+        request_iterator: _MaybeAsyncIterator[_step_stream_pb2.StepStreamRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_step_stream_pb2.StepStreamResponse], _abc.AsyncIterator[_step_stream_pb2.StepStreamResponse]]:
+        """Does the same for all outputs of one gateway: what a step computed for them comes as one
+        message. The stream's end ends all its requests. A draining engine refuses new ones and ends
+        the stream with the last live one.
         """
 
     @_abc_1.abstractmethod

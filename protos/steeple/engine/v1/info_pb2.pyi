@@ -149,6 +149,7 @@ class GetEngineInfoResponse(_message.Message):
     GEOMETRY_FIELD_NUMBER: _builtins.int
     LOAD_NS_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    MAX_MESSAGE_BYTES_FIELD_NUMBER: _builtins.int
     instance_id: _builtins.str
     """New at each start of the engine's core."""
     model: _builtins.str
@@ -178,6 +179,8 @@ class GetEngineInfoResponse(_message.Message):
     """From the start of the core's loading until it was ready, warm-up included, in nanoseconds."""
     version: _builtins.str
     """The version of Steeple that serves it."""
+    max_message_bytes: _builtins.int
+    """Largest message that the engine takes. Unset = not told."""
     @_builtins.property
     def default_sampling(self) -> _sampling_pb2.SamplingParams:
         """Sampling used where a request leaves it unset."""
@@ -215,10 +218,11 @@ class GetEngineInfoResponse(_message.Message):
         geometry: Global___Geometry | None = ...,
         load_ns: _builtins.int = ...,
         version: _builtins.str = ...,
+        max_message_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["default_sampling", b"default_sampling", "geometry", b"geometry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "block_size", b"block_size", "default_max_tokens", b"default_max_tokens", "default_sampling", b"default_sampling", "device", b"device", "dtype", b"dtype", "eos_token_ids", b"eos_token_ids", "geometry", b"geometry", "instance_id", b"instance_id", "kv_cache_bytes", b"kv_cache_bytes", "load_ns", b"load_ns", "max_model_len", b"max_model_len", "max_num_seqs", b"max_num_seqs", "max_num_waiting", b"max_num_waiting", "model", b"model", "model_fingerprint", b"model_fingerprint", "num_blocks", b"num_blocks", "runner", b"runner", "tokenizer_fingerprint", b"tokenizer_fingerprint", "version", b"version", "vocab_size", b"vocab_size", "weights_bytes", b"weights_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "block_size", b"block_size", "default_max_tokens", b"default_max_tokens", "default_sampling", b"default_sampling", "device", b"device", "dtype", b"dtype", "eos_token_ids", b"eos_token_ids", "geometry", b"geometry", "instance_id", b"instance_id", "kv_cache_bytes", b"kv_cache_bytes", "load_ns", b"load_ns", "max_message_bytes", b"max_message_bytes", "max_model_len", b"max_model_len", "max_num_seqs", b"max_num_seqs", "max_num_waiting", b"max_num_waiting", "model", b"model", "model_fingerprint", b"model_fingerprint", "num_blocks", b"num_blocks", "runner", b"runner", "tokenizer_fingerprint", b"tokenizer_fingerprint", "version", b"version", "vocab_size", b"vocab_size", "weights_bytes", b"weights_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

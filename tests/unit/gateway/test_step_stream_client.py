@@ -1,0 +1,323 @@
+"""The gateway's one stream to an engine: who shares it, who is harmed by what, how it is lost."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import pytest
+
+from gateway.clients import step_stream
+from gateway.clients.step_stream import StepStream
+from steeple.engine.v1 import engine_service_pb2_grpc, generate_pb2, step_stream_pb2
+from steeple_rpc.channel import open_channel
+from steeple_rpc.context import Context, send_headers
+from steeple_rpc.errors import (
+    DeadlineExpired,
+    EngineFault,
+    InvalidRequest,
+    Overloaded,
+    ServiceError,
+    Unavailable,
+)
+from steeple_rpc.status import to_proto
+from tests.support.servers import Serving, serving
+from tests.support.waiting import eventually
+
+Response = generate_pb2.GenerateResponse
+END = Response(finished=generate_pb2.Finished())
+
+
+def token(token_id: int) -> Response:
+    return Response(delta=generate_pb2.TokenDelta(token_ids=[token_id]))
+
+
+@dataclass
+class Talk:
+    """One call to the engine: what came, and what the test lets it say."""
+
+    messages: list[step_stream_pb2.StepStreamRequest] = field(default_factory=list)
+    said: "asyncio.Queue[step_stream_pb2.StepStreamResponse | Exception | None]" = field(
+        default_factory=asyncio.Queue
+    )
+    is_left: bool = False
+
+    @property
+    def commands(self) -> list[step_stream_pb2.RequestCommand]:
+        return [command for message in self.messages for command in message.commands]
+
+    @property
+    def names(self) -> dict[str, int]:
+        """The numbers of the requests that came, by their ids."""
+        begun = (command for command in self.commands if command.HasField("submit"))
+        return {command.submit.request.request_id: command.number for command in begun}
+
+    @property
+    def left(self) -> list[int]:
+        return [command.number for command in self.commands if command.HasField("leave")]
+
+    def say(self, *updates: tuple[str, Response | ServiceError]) -> None:
+        """One message."""
+        told = step_stream_pb2.StepStreamResponse()
+        for name, what in updates:
+            update = told.updates.add(number=self.names[name])
+            if isinstance(what, ServiceError):
+                update.error.CopyFrom(to_proto(what))
+            else:
+                update.response.CopyFrom(what)
+        self.said.put_nowait(told)
+
+    def end(self, error: Exception | None = None) -> None:
+        self.said.put_nowait(error)
+
+    async def has(self, *names: str) -> None:
+        """Return once these requests have come."""
+        await asyncio.to_thread(eventually, lambda: set(names) <= set(self.names))
+
+
+class Engine(engine_service_pb2_grpc.EngineServiceServicer):
+    """Its calls, in order."""
+
+    def __init__(self) -> None:
+        self.talks: list[Talk] = []
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        engine_service_pb2_grpc.add_EngineServiceServicer_to_server(self, server)
+
+    async def StepStream(  # noqa: N802 - named by the contract
+        self, request_iterator: AsyncIterator[step_stream_pb2.StepStreamRequest], context: Context
+    ) -> AsyncIterator[step_stream_pb2.StepStreamResponse]:
+        await send_headers(context)
+        talk = Talk()
+        self.talks.append(talk)
+        reading = asyncio.create_task(self._read(request_iterator, talk))
+        try:
+            while (said := await talk.said.get()) is not None:
+                if isinstance(said, Exception):
+                    raise said
+                yield said
+        finally:
+            talk.is_left = True
+            reading.cancel()
+
+    async def _read(
+        self, requests: AsyncIterator[step_stream_pb2.StepStreamRequest], talk: Talk
+    ) -> None:
+        async for request in requests:
+            talk.messages.append(request)
+
+    async def talk(self, number: int = 0) -> Talk:
+        """A call, as soon as it is there."""
+        await asyncio.to_thread(eventually, lambda: len(self.talks) > number)
+        return self.talks[number]
+
+
+@pytest.fixture
+async def engine() -> Engine:
+    return Engine()  # type: ignore[abstract] # the other RPCs are not called
+
+
+@pytest.fixture
+async def served(engine: Engine) -> AsyncIterator[Serving]:
+    async with serving(engine.add_to) as served:
+        yield served
+
+
+@pytest.fixture
+async def stream(served: Serving) -> AsyncIterator[StepStream]:
+    async with open_channel(served.address) as channel:
+        stream = StepStream(channel, time.monotonic)
+        yield stream
+        await stream.close()
+
+
+class Request:
+    """One request and what it is told."""
+
+    def __init__(
+        self,
+        stream: StepStream,
+        name: str,
+        *,
+        timeout_s: float | None = None,
+        num_prompt: int = 1,
+        at_most: int | None = None,
+        raises: Exception | None = None,
+    ) -> None:
+        self.told: list[int] = []
+        self._at_most = at_most
+        self._raises = raises
+        request = generate_pb2.GenerateRequest(request_id=name, prompt_token_ids=[1] * num_prompt)
+        submit = step_stream_pb2.SubmitRequest(request=request)
+        self.task = asyncio.create_task(stream.run(submit, timeout_s, self._take))
+
+    def _take(self, response: Response) -> bool:
+        if self._raises is not None:
+            raise self._raises
+        self.told += response.delta.token_ids
+        return len(self.told) != self._at_most
+
+    async def error(self) -> Any:
+        """What it ends with."""
+        async with asyncio.timeout(10):
+            await asyncio.wait({self.task})
+        return self.task.exception()
+
+
+async def test_all_requests_share_one_call(engine: Engine, stream: StepStream) -> None:
+    a, b = Request(stream, "a"), Request(stream, "b")
+    talk = await engine.talk()
+    await talk.has("a", "b")
+    talk.say(("a", token(5)), ("b", token(6)))
+    talk.say(("b", END), ("a", token(7)))
+    talk.say(("a", END))
+    await asyncio.gather(a.task, b.task)
+    assert (a.told, b.told) == ([5, 7], [6])
+    assert talk.left == []
+    assert len(engine.talks) == 1
+
+
+async def test_what_the_engine_refuses_is_its_own_error(engine: Engine, stream: StepStream) -> None:
+    refused, other = Request(stream, "a"), Request(stream, "b")
+    talk = await engine.talk()
+    await talk.has("a", "b")
+    given = Overloaded("full", reason="QUEUE_FULL", retry_after_s=1.0)
+    talk.say(("a", given), ("b", END))
+    assert vars(await refused.error()) == vars(given)
+    assert await other.error() is None
+    assert talk.left == []
+
+
+async def test_who_has_enough_leaves(engine: Engine, stream: StepStream) -> None:
+    request = Request(stream, "a", at_most=1)
+    talk = await engine.talk()
+    await talk.has("a")
+    talk.say(("a", token(5)))
+    await request.task
+    await asyncio.to_thread(eventually, lambda: talk.left == [talk.names["a"]])
+    talk.say(("a", token(6)))
+    assert await Request(stream, "b", timeout_s=0.1).error() is not None
+    assert request.told == [5]
+
+
+async def test_who_is_cancelled_leaves(engine: Engine, stream: StepStream) -> None:
+    request = Request(stream, "a")
+    talk = await engine.talk()
+    await talk.has("a")
+    request.task.cancel()
+    await asyncio.to_thread(eventually, lambda: talk.left == [talk.names["a"]])
+
+
+async def test_a_fault_in_taking_ends_that_request_alone(
+    engine: Engine, stream: StepStream
+) -> None:
+    fault = EngineFault("gap", reason="BAD_ENGINE")
+    bad, good = Request(stream, "a", raises=fault), Request(stream, "b")
+    talk = await engine.talk()
+    await talk.has("a", "b")
+    talk.say(("a", token(5)), ("b", token(6)))
+    talk.say(("b", END))
+    assert await bad.error() is fault
+    assert await good.error() is None
+    await asyncio.to_thread(eventually, lambda: talk.left == [talk.names["a"]])
+
+
+async def test_a_deadline_is_kept(engine: Engine, stream: StepStream) -> None:
+    """Whatever the engine does."""
+    error = await Request(stream, "a", timeout_s=0.05).error()
+    assert isinstance(error, DeadlineExpired)
+    talk = await engine.talk()
+    await asyncio.to_thread(eventually, lambda: talk.left == [talk.names["a"]])
+
+
+async def test_a_lost_engine_ends_all_and_the_next_request_opens_anew(
+    engine: Engine, stream: StepStream
+) -> None:
+    requests = [Request(stream, name) for name in "ab"]
+    talk = await engine.talk()
+    await talk.has("a", "b")
+    talk.end(RuntimeError("a fault of the whole engine"))
+    errors = [await request.error() for request in requests]
+    assert {type(error) for error in errors} == {EngineFault}
+    after = Request(stream, "c")
+    talk = await engine.talk(1)
+    await talk.has("c")
+    talk.say(("c", END))
+    assert await after.error() is None
+
+
+async def test_what_a_drain_lets_fall_goes_elsewhere(engine: Engine, stream: StepStream) -> None:
+    """The engine ended its stream well, while a request was on its way to it."""
+    request = Request(stream, "a")
+    talk = await engine.talk()
+    await talk.has("a")
+    talk.end()
+    error = await request.error()
+    assert isinstance(error, Unavailable)
+    assert error.reason == "DRAINING"
+
+
+async def test_a_stream_that_is_broken_off_is_lost(engine: Engine, stream: StepStream) -> None:
+    request = Request(stream, "a")
+    talk = await engine.talk()
+    await talk.has("a")
+    stream.break_off()
+    error = await request.error()
+    assert isinstance(error, Unavailable)
+    assert error.reason == "ENGINE_LOST"
+    await asyncio.to_thread(eventually, lambda: talk.is_left)
+
+
+async def test_an_engine_that_is_not_there_is_lost() -> None:
+    async with open_channel("127.0.0.1:1") as channel:
+        stream = StepStream(channel, time.monotonic)
+        error = await Request(stream, "a").error()
+        assert isinstance(error, Unavailable)
+        assert error.reason == "ENGINE_LOST"
+        await stream.close()
+
+
+async def test_a_request_that_is_too_large_is_refused_alone(
+    engine: Engine, stream: StepStream
+) -> None:
+    """The engine would end the stream for it, and so everybody else's requests."""
+    stream.max_message_bytes = 1000
+    other = Request(stream, "a")
+    error = await Request(stream, "b", num_prompt=2000).error()
+    assert isinstance(error, InvalidRequest)
+    assert (error.reason, "1000" in error.message) == ("REQUEST_TOO_LARGE", True)
+    talk = await engine.talk()
+    await talk.has("a")
+    talk.say(("a", END))
+    assert await other.error() is None
+
+
+async def test_no_message_is_larger_than_the_engine_takes(
+    engine: Engine, stream: StepStream
+) -> None:
+    stream.max_message_bytes = 1000
+    names = [f"r{number}" for number in range(20)]
+    requests = [Request(stream, name, num_prompt=400) for name in names]
+    talk = await engine.talk()
+    await talk.has(*names)
+    assert max(message.ByteSize() for message in talk.messages) <= 1000
+    assert len(talk.messages) >= 10
+    assert list(talk.names) == names
+    talk.say(*((name, END) for name in names))
+    await asyncio.gather(*(request.task for request in requests))
+
+
+async def test_an_engine_that_reads_no_commands_is_lost(
+    engine: Engine, stream: StepStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it does not read is bounded; its requests go on elsewhere, and later ones anew."""
+    monkeypatch.setattr(step_stream, "MAX_WAITING_BYTES", 2000)
+    lost = [Request(stream, f"r{number}", num_prompt=1500) for number in range(2)]
+    errors = [await request.error() for request in lost]
+    assert [error.reason for error in errors] == ["ENGINE_LOST", "ENGINE_LOST"]
+    after = Request(stream, "a")
+    await asyncio.to_thread(eventually, lambda: any("a" in talk.names for talk in engine.talks))
+    engine.talks[-1].say(("a", END))
+    assert await after.error() is None
