@@ -21,6 +21,7 @@ from steeple_rpc.nearest import hint
 from steeple_rpc.old_settings import OldSettings
 from steeple_rpc.quantities import Quantity
 from steeple_rpc.refused import SettingRefused
+from steeple_rpc.setting_faults import Given, faults_of
 from steeple_rpc.tls.server_tls import ServerTlsFiles
 from steeple_rpc.vllm_flags import as_typed, translated
 
@@ -126,10 +127,7 @@ class ServiceSettings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Rank the sources: arguments, environment, old names in it, then the file."""
-        table: Table = {}
-        if path := _config_path(settings_cls, init_settings()):
-            known = settings_cls.model_fields.keys() - _NOT_IN_FILE
-            table = read_table(path, table_of(settings_cls), known)
+        table = _file_table(settings_cls, _config_path(settings_cls, init_settings()))
         old = cls.old_settings(os.environ)
         older = InitSettingsSource(settings_cls, dict(old.values))
         return init_settings, env_settings, older, InitSettingsSource(settings_cls, table)
@@ -171,6 +169,12 @@ def _config_path(settings: type[BaseSettings], arguments: Mapping[str, Any]) -> 
     return Path(named) if named else None
 
 
+def _file_table(settings: type[BaseSettings], path: Path | None) -> Table:
+    """The service's table of the file; empty without one."""
+    known = settings.model_fields.keys() - _NOT_IN_FILE
+    return {} if path is None else read_table(path, table_of(settings), known)
+
+
 def load_settings(settings: type[S], argv: list[str]) -> S:
     """Read and check all settings of a service.
 
@@ -189,12 +193,9 @@ def load_settings(settings: type[S], argv: list[str]) -> S:
         try:
             arguments = translated(argv, own=_flags(settings))
             return CliApp.run(settings, cli_args=arguments, config=named_by(arguments))
-        except ValidationError as error:
-            origins = settings.old_settings(os.environ).origins
-            told = (_told(fault["loc"], fault["msg"], origins) for fault in error.errors())
+        except (ValidationError, SettingsError) as error:
+            told = faults_of(error, _given(settings, arguments))
             faults = [as_typed(line, argv) for line in told]
-        except SettingsError as error:
-            faults = [f"environment: {error}"]
         except SettingRefused as error:
             faults = [str(error)]
     for fault in faults:
@@ -202,19 +203,19 @@ def load_settings(settings: type[S], argv: list[str]) -> S:
     raise SystemExit(USAGE_ERROR)
 
 
+def _given(settings: type[ServiceSettings], arguments: Sequence[str]) -> Given:
+    """What the settings were read from just now, and could be."""
+    path = _config_path(settings, {"config": named_by(arguments)})
+    return Given(
+        arguments=arguments,
+        variables=os.environ.keys(),
+        prefix=_prefix(settings),
+        old=settings.old_settings(os.environ).origins,
+        file=path,
+        table=table_of(settings),
+        keys=_file_table(settings, path),
+    )
+
+
 def _flags(settings: type[BaseSettings]) -> set[str]:
     return {f"--{name.replace('_', '-')}" for name in settings.model_fields}
-
-
-def _told(
-    location: tuple[int | str, ...], message: str, origins: Mapping[str, Sequence[str]]
-) -> str:
-    """One fault; it has no location where several settings together are wrong."""
-    told = message.removeprefix("Value error, ")
-    if told == "Field required":
-        told = "it must be given"
-    if not location:
-        return told
-    name = ".".join(map(str, location)).replace("_", "-")
-    olds = origins.get(str(location[0]), ())
-    return f"--{name}: {told}" + (f" (old variables say so: {', '.join(olds)})" if olds else "")

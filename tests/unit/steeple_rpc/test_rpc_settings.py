@@ -140,10 +140,36 @@ def test_a_variable_that_cannot_be_read_is_named(
 ) -> None:
     """A list as people write it first: not JSON."""
     monkeypatch.setenv("STEEPLE_GATEWAY_ENGINE", "127.0.0.1:50053")
-    told = refusal(capsys)
-    assert told.status == USAGE_ERROR
-    assert "engine" in told.stderr
-    assert told.stderr.count("\n") == 1
+    line = 'STEEPLE_GATEWAY_ENGINE: several are written as JSON: ["A", "B"]'
+    assert refusal(capsys) == (USAGE_ERROR, f"error: {line}\n")
+
+
+def test_a_list_that_cannot_be_read_is_named_on_the_command_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    line = '--engine: several are written as JSON: ["A", "B"]'
+    assert refusal(capsys, "--engine=[x") == (USAGE_ERROR, f"error: {line}\n")
+
+
+def test_a_bad_value_is_told_with_the_place_that_it_counts_from(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file, then a variable above it, then an option above both."""
+    config.write_text("[gateway]\nreflection = 3\ngrace_s = -1\n")
+    fault = "Input should be greater than or equal to 0"
+    assert f"error: {config}: grace_s of [gateway]: {fault}\n" in refusal(capsys).stderr
+    monkeypatch.setenv("STEEPLE_GATEWAY_GRACE_S", "-1")
+    assert f"error: STEEPLE_GATEWAY_GRACE_S: {fault}\n" in refusal(capsys).stderr
+    told = refusal(capsys, "--grace-s", "-1", "--no-reflection").stderr
+    assert told == f"error: --grace-s: {fault}\n"
+
+
+def test_an_item_of_a_list_is_told_by_its_number(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config.write_text('[gateway]\nengine = ["a:1", 2]\n')
+    told = refusal(capsys).stderr
+    assert told.startswith(f"error: {config}: engine of [gateway]: item 2: ")
 
 
 @pytest.mark.parametrize(
