@@ -1,5 +1,6 @@
 """How soon a channel of ours finds a service that has moved to another address."""
 
+import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -24,6 +25,8 @@ async def test_a_service_behind_another_address_is_found_in_seconds() -> None:
             channel = open_channel(names.target(port))
             stub = health_pb2_grpc.HealthStub(channel)
             await stub.Check(request, timeout=FOUND_S)
+        # A call that comes before the channel has heard of the end is lost with the connection.
+        await channel.wait_for_state_change(grpc.ChannelConnectivity.READY)
         names.address = "127.0.0.3"
         async with serving(listen=f"127.0.0.3:{port}", insecure_bind=True) as new, channel:
             await new.health.set(READINESS, SERVING)
