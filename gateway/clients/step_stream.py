@@ -5,6 +5,7 @@ to its requests; they go on elsewhere.
 """
 
 import asyncio
+import contextvars
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager, suppress
@@ -37,6 +38,8 @@ class _Request:
 
     take: Take
     ended: "asyncio.Future[None]"
+    context: contextvars.Context
+    """Its task's own: what `take` logs and traces is the request's."""
 
 
 class StepStream:
@@ -74,7 +77,8 @@ class StepStream:
         self._check_size(command.ByteSize())
         conversation = self._talk()
         ended = asyncio.get_running_loop().create_future()
-        with _expiring(ended, timeout_s), conversation.request(command, _Request(take, ended)):
+        request = _Request(take, ended, contextvars.copy_context())
+        with _expiring(ended, timeout_s), conversation.request(command, request):
             await ended
 
     def break_off(self) -> None:
@@ -113,8 +117,10 @@ class _Conversation:
             clock, max_bytes=MAX_WAITING_BYTES, max_wait_s=float("inf")
         )
         self._requests: dict[int, _Request] = {}
-        self._call = stub.StepStream(self._messages())
-        self._reading = asyncio.create_task(self._read())
+        # Of no request's context: it outlives the one that opens it, and speaks for all.
+        context = contextvars.Context()
+        self._call = context.run(stub.StepStream, self._messages())
+        self._reading = asyncio.create_task(self._read(), context=context)
         self.is_over = False
         """No further request may begin."""
 
@@ -156,7 +162,7 @@ class _Conversation:
                     self._deliver(update)
             error = Unavailable("the engine is draining", reason="DRAINING")
         except grpc.aio.AioRpcError as lost:
-            error = told(lost, lost=LOST, is_callers_deadline=False)
+            error = _loss(lost)
         finally:
             self.is_over = True
             self._commands.close()
@@ -171,7 +177,7 @@ class _Conversation:
         is_wanted = True
         if update.HasField("response"):
             try:
-                is_wanted = request.take(update.response)
+                is_wanted = request.context.run(request.take, update.response)
             except Exception as error:  # noqa: BLE001 - of one request: the others go on
                 self._leave(update.number)
                 _set(request.ended, error)
@@ -196,6 +202,18 @@ class _Conversation:
                 async for batch in batches:
                     for commands in _parts(batch, self._max_message_bytes):
                         yield step_stream_pb2.StepStreamRequest(commands=commands)
+
+
+def _loss(error: grpc.aio.AioRpcError) -> ServiceError:
+    """What the requests of a stream that ended with `error` are told.
+
+    Whatever it is, it is not theirs: a fault of one comes as its update. They go on elsewhere.
+    """
+    known = told(error, lost=LOST, is_callers_deadline=False)
+    if isinstance(known, Unavailable):
+        return known
+    logger().error("engine_stream_failed", code=error.code().name, reason=known.reason)
+    return gone(LOST)
 
 
 def _parts(batch: Sequence[Command], max_bytes: int) -> Iterator[Sequence[Command]]:

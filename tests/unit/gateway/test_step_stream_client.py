@@ -1,8 +1,11 @@
 """The gateway's one stream to an engine: who shares it, who is harmed by what, how it is lost."""
 
 import asyncio
+import gc
 import time
+import weakref
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +31,16 @@ from tests.support.waiting import eventually
 
 Response = generate_pb2.GenerateResponse
 END = Response(finished=generate_pb2.Finished())
+
+
+@dataclass(eq=False)
+class Somebody:
+    """On whose behalf a task works."""
+
+    name: str
+
+
+WHO: ContextVar[Somebody] = ContextVar("who")
 
 
 def token(token_id: int) -> Response:
@@ -239,13 +252,88 @@ async def test_a_lost_engine_ends_all_and_the_next_request_opens_anew(
     talk = await engine.talk()
     await talk.has("a", "b")
     talk.end(RuntimeError("a fault of the whole engine"))
-    errors = [await request.error() for request in requests]
-    assert {type(error) for error in errors} == {EngineFault}
+    assert [(await request.error()).reason for request in requests] == ["ENGINE_LOST"] * 2
     after = Request(stream, "c")
     talk = await engine.talk(1)
     await talk.has("c")
     talk.say(("c", END))
     assert await after.error() is None
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [InvalidRequest("twice", field="commands.number"), Overloaded("no", reason="QUEUE_FULL")],
+)
+async def test_what_ends_the_stream_is_blamed_on_no_request(
+    engine: Engine, served: Serving, stream: StepStream, fault: ServiceError
+) -> None:
+    """They go on elsewhere, and the log tells what it was."""
+    request = Request(stream, "a")
+    talk = await engine.talk()
+    await talk.has("a")
+    talk.end(fault)
+    error = await request.error()
+    assert isinstance(error, Unavailable)
+    assert error.reason == "ENGINE_LOST"
+    (line,) = (line for line in served.logs if line["event"] == "engine_stream_failed")
+    assert line["reason"] == fault.reason
+
+
+async def test_an_engine_that_ends_its_stream_in_a_drain_says_so(
+    engine: Engine, stream: StepStream
+) -> None:
+    """As at the end of its grace: requests are told why they go on elsewhere."""
+    request = Request(stream, "a")
+    talk = await engine.talk()
+    await talk.has("a")
+    talk.end(Unavailable("the service is ending", reason="DRAINING"))
+    assert (await request.error()).reason == "DRAINING"
+
+
+async def test_what_a_request_takes_it_takes_as_itself(engine: Engine, stream: StepStream) -> None:
+    """Its log lines and spans have its own name, whoever opened the stream."""
+    heard: list[tuple[str, str]] = []
+
+    async def run(name: str) -> None:
+        WHO.set(Somebody(name))
+        submit = step_stream_pb2.SubmitRequest(
+            request=generate_pb2.GenerateRequest(request_id=name)
+        )
+
+        def take(_: Response) -> bool:
+            heard.append((name, WHO.get().name))
+            return True
+
+        await stream.run(submit, None, take)
+
+    running = [asyncio.create_task(run(name)) for name in "ab"]
+    talk = await engine.talk()
+    await talk.has("a", "b")
+    talk.say(("b", END), ("a", END))
+    await asyncio.gather(*running)
+    assert heard == [("b", "b"), ("a", "a")]
+
+
+async def test_the_stream_keeps_nothing_of_the_request_that_opened_it(
+    engine: Engine, stream: StepStream
+) -> None:
+    async def run() -> "weakref.ref[Somebody]":
+        somebody = Somebody("a")
+        WHO.set(somebody)
+        request = Request(stream, "a")
+        talk = await engine.talk()
+        await talk.has("a")
+        talk.say(("a", END))
+        await request.task
+        return weakref.ref(somebody)
+
+    left = await asyncio.create_task(run())
+    other = Request(stream, "b")
+    await engine.talks[0].has("b")
+    gc.collect()
+    assert left() is None
+    engine.talks[0].say(("b", END))
+    await other.task
 
 
 async def test_what_a_drain_lets_fall_goes_elsewhere(engine: Engine, stream: StepStream) -> None:
