@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from steeple_cli.benching.run import PointRun
 
+_SUFFIXES = frozenset({".png", ""})
 _DPI = 110
 _SIZE_IN = (11.0, 7.2)
 
@@ -25,8 +26,11 @@ def check_chart(path: Path) -> None:
     """Refuse a picture that cannot be drawn, before anything is measured for it.
 
     Raises:
-        SettingRefused: no matplotlib, or no place to write.
+        SettingRefused: no matplotlib, no place to write, or a name of some other kind of picture.
     """
+    if path.suffix.lower() not in _SUFFIXES:
+        png = path.with_suffix(".png").name
+        raise SettingRefused(f"--chart {path}: only PNG is drawn: name it {png}")
     if (lacking := missing_extra("charts", needed_by="--chart")) is not None:
         raise SettingRefused(lacking)
     if (hindrance := why_unwritable(path)) is not None:

@@ -37,5 +37,5 @@ TtftBound = Annotated[
 ]
 ItlBound = Annotated[float | None, option("seconds; and whose mean ITL is no more", _RESULT)]
 Json = Annotated[Path | None, option("write the figures into this file", _RESULT, "--json")]
-Chart = Annotated[Path | None, option("draw them into this PNG", _RESULT)]
+Chart = Annotated[Path | None, option("draw them into this file, a PNG", _RESULT)]
 Baseline = Annotated[Path | None, option("compare with this earlier --json file", _RESULT)]

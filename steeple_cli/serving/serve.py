@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -98,8 +99,9 @@ def plan_of(named: str | None, given: Mapping[str, Any]) -> ServePlan:  # typer'
 
     Raises:
         ModelNotFound: there is no such model here.
-        SettingRefused: two are named.
+        SettingRefused: two are named, or the folder from which it is asked for is gone.
     """
+    _check_folder()
     model = _one_model(named, given["model"])
     directory = find_model(model, revision=given["revision"], hub_cache=given["hub_cache"])
     name = _DEMO if model is None else name_of(model, directory)
@@ -115,6 +117,20 @@ def plan_of(named: str | None, given: Mapping[str, Any]) -> ServePlan:  # typer'
         config=given["config"],
         arguments=arguments_of(given),
     )
+
+
+def _check_folder() -> None:
+    """No service can start in a folder that is gone: Python itself looks around there.
+
+    Raises:
+        SettingRefused: this process is in such a one.
+    """
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise SettingRefused(
+            f"the current folder cannot be read: {error.strerror}: change to one that is there"
+        ) from None
 
 
 def _one_model(named: str | None, by_option: str | None) -> str | None:

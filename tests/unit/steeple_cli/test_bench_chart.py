@@ -96,6 +96,18 @@ def test_a_place_where_nothing_can_be_written_is_told_beforehand(
         check_chart(tmp_path / name)
 
 
+@pytest.mark.parametrize("name", ["c.gif", "c.svg", "c.png.jpeg"])
+def test_a_name_of_another_kind_of_picture_is_refused(tmp_path: Path, name: str) -> None:
+    """What is in the file would not be what its name says."""
+    with pytest.raises(SettingRefused, match=rf"{name}: only PNG is drawn: name it c.*\.png$"):
+        check_chart(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["c.png", "C.PNG", "c"])
+def test_a_name_of_a_png_or_of_no_kind_is_taken(tmp_path: Path, name: str) -> None:
+    check_chart(tmp_path / name)
+
+
 def test_without_matplotlib_the_extra_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

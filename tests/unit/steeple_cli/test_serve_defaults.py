@@ -100,3 +100,30 @@ def test_an_unknown_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STEEPLE_SERVE_PROT", "1")
     line = "unknown variable STEEPLE_SERVE_PROT; did you mean STEEPLE_SERVE_PORT?"
     assert told() == f"error: {line}\n"
+
+
+def test_a_word_that_is_none_of_a_few_is_told_with_them(config: Path) -> None:
+    """And without the words of whatever checked it."""
+    config.write_text('[serve]\nlog_level = "loud"\n')
+    assert told(f"--config={config}") == (
+        f"error: {config}: log_level of [serve]: 'loud' is not one of 'debug', 'info', 'warning',"
+        " 'error'.\n"
+    )
+
+
+def test_a_command_tells_a_value_it_cannot_take_in_its_own_words() -> None:
+    result = CliRunner().invoke(app, ["serve", "--log-level=loud"])
+    assert result.exit_code == 2
+    assert "'loud' is not one of" in result.stderr
+    assert "Value error" not in result.stderr
+
+
+def test_a_folder_that_is_gone_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert told(str(model_dir())) == (
+        "error: the current folder cannot be read: No such file or directory: change to one that is"
+        " there\n"
+    )
