@@ -116,7 +116,11 @@ class Takeovers:
 
     def too_late(self) -> Unavailable:
         """The error of a takeover that found no engine in time."""
-        return self._ended(f"no engine took the request over within {self._limits.timeout_s:g} s")
+        limit_s = self._limits.timeout_s
+        return self._ended(
+            f"no engine took the request over within {limit_s:g} s, or its time limit if that is"
+            " shorter"
+        )
 
     def begin(self, loss: ServiceError, now: float) -> None:
         """Look for another engine from now on.

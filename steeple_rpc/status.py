@@ -30,6 +30,8 @@ _CODES: dict[type[errors.ServiceError], grpc.StatusCode] = {
 CODES = frozenset(_CODES.values()) | {grpc.StatusCode.OK}
 """All that our RPCs end with."""
 _ERRORS = {code: error for error, code in _CODES.items()}
+# What grpc itself says, in any of its ways, where the caller's time is over.
+_TIME_IS_OVER = "Deadline Exceeded"
 _BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -94,5 +96,7 @@ def from_call(call: FailedCall) -> errors.ServiceError:
         return from_proto(status_pb2.Status.FromString(pairs[DETAILS_KEY]))
     except (KeyError, DecodeError):
         # grpc itself, a proxy or a server that is not ours.
-        plain = status_pb2.Status(code=call.code().value[0], message=call.details() or "")
-        return from_proto(plain)
+        message = call.details() or ""
+        if _TIME_IS_OVER in message:
+            message = "the call took longer than its caller waits"
+        return from_proto(status_pb2.Status(code=call.code().value[0], message=message))

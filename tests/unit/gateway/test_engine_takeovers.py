@@ -111,6 +111,14 @@ def test_the_end_says_how_the_engine_went(reason: str, told: str) -> None:
     assert caught.value.reason == told
 
 
+def test_the_end_names_every_limit_that_the_search_may_have_had() -> None:
+    """A time limit of the request's may have ended it before."""
+    taking = takeovers(timeout_s=5.0)
+    note(taking, loss())
+    told = taking.too_late().message
+    assert told.endswith("within 5 s, or its time limit if that is shorter")
+
+
 def test_what_no_engine_can_carry_on_is_lost_and_not_the_callers_fault() -> None:
     taking = takeovers()
     note(taking, loss())

@@ -6,7 +6,14 @@ from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from steeple_rpc import errors, status
-from steeple_rpc.errors import EngineFault, InvalidRequest, Overloaded, ServiceError, Unavailable
+from steeple_rpc.errors import (
+    DeadlineExpired,
+    EngineFault,
+    InvalidRequest,
+    Overloaded,
+    ServiceError,
+    Unavailable,
+)
 
 ALL = [getattr(errors, name) for name in errors.__all__ if name != "ServiceError"]
 CODE = grpc.StatusCode
@@ -76,6 +83,17 @@ def test_a_plain_status_becomes_the_error_of_its_code(code: CODE, kind: type[Ser
     assert type(received) is kind
     assert (received.message, received.reason) == ("told by somebody", code.name)
     assert (received.field, received.retry_after_s) == ("", None)
+
+
+@pytest.mark.parametrize(
+    "said", ["Deadline Exceeded", "Stream removed (Deadline Exceeded)", "CANCELLED: whatever"]
+)
+def test_time_that_is_over_is_told_in_words_for_the_caller(said: str) -> None:
+    """The library has several of its own for it; what somebody else says stays as it is."""
+    received = status.from_call(failed(CODE.DEADLINE_EXCEEDED, said))
+    assert isinstance(received, DeadlineExpired)
+    ours = "the call took longer than its caller waits"
+    assert received.message == (ours if "Deadline" in said else said)
 
 
 def test_details_that_cannot_be_read_are_left_out() -> None:
