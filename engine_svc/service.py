@@ -180,6 +180,7 @@ class EngineService(engine_service_pb2_grpc.EngineServiceServicer):
         return Submit(
             number=command.number,
             begin=partial(self._submit, submit.request, timeout_s),
+            num_bytes=submit.ByteSize(),
             timeout_s=timeout_s,
             metadata=tuple(submit.metadata.items()),
         )

@@ -6,7 +6,6 @@ without any words of ours.
 
 import asyncio
 import inspect
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -20,8 +19,8 @@ from steeple_rpc.context import RpcContext, enter_rpc
 from steeple_rpc.handlers import Handler, rebuilt
 from steeple_rpc.live_calls import LiveCall, LiveCalls
 from steeple_rpc.observing import UNKNOWN_METHOD, RpcObserver
+from steeple_rpc.scrubbed import scrubbed
 from steeple_rpc.seen_call import SeenCall
-from steeple_rpc.telemetry import logger
 
 # A context tells the number of a code, or the code itself.
 _CODES = {key: code for code in grpc.StatusCode for key in (code, code.value[0])}
@@ -139,7 +138,7 @@ class _Border:
         if isinstance(error, grpc.aio.AbortError):
             self._end(code=_CODES[context.code()])
             raise error
-        told = self._told(error)
+        told = scrubbed(error, self._method)
         self._end(told)
         await _abort(context, told)
 
@@ -155,13 +154,6 @@ class _Border:
             aborting.add_done_callback(lambda done: done.cancelled() or done.exception())
         if self._call.task is not None:
             self._call.task.cancel()
-
-    def _told(self, error: BaseException) -> errors.ServiceError:
-        if isinstance(error, errors.ServiceError):
-            return error
-        fault = secrets.token_hex(4)
-        logger().error("handler_failed", method=self._method, fault=fault, exc_info=error)
-        return errors.EngineFault(f"internal error {fault}; the server's log has the story")
 
     def _end(
         self, error: errors.ServiceError | None = None, *, code: grpc.StatusCode | None = None

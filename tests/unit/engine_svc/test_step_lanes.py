@@ -25,7 +25,6 @@ from steeple_rpc.errors import (
     EngineFault,
     InvalidRequest,
     Overloaded,
-    ServiceError,
     Unavailable,
 )
 from steeple_rpc.observing import Metadata, RpcEnd
@@ -49,7 +48,7 @@ class Front:
     outboxes: dict[str, Outbox[RequestOutput]] = field(default_factory=dict)
     specs: dict[str, RequestSpec] = field(default_factory=dict)
     released: list[str] = field(default_factory=list)
-    refusal: ServiceError | None = None
+    refusal: Exception | None = None
 
     def drain(self) -> None:
         self.refusal = Unavailable("the engine is draining", reason="DRAINING")
@@ -340,28 +339,90 @@ async def test_each_request_is_seen_as_a_call_of_its_own(
     assert (lines[0]["request_id"], lines[0]["method"]) == ("mine", step_lanes.METHOD)
 
 
-async def test_a_gateway_that_does_not_read_cannot_make_the_engine_keep_ever_more(
-    monkeypatch: pytest.MonkeyPatch,
+async def test_a_fault_of_ours_in_beginning_one_harms_no_other(
+    engine: Engine, served: Serving, call: Call
 ) -> None:
-    """No command is read while many ends wait to be told."""
-    monkeypatch.setattr(step_lanes, "MAX_UNTOLD", 2)
+    """As at the border: the log has the story, its caller a number to ask for."""
+    await send(call, submit(1, "a"))
+    await engine.has("a")
+    engine.front.refusal = RuntimeError("secret")
+    await send(call, submit(2, "b"))
+    (update,) = await heard(call)
+    fault = status.from_proto(update.error)
+    assert update.number == 2
+    assert isinstance(fault, EngineFault)
+    assert "secret" not in fault.message
+    (line,) = (line for line in served.logs if line["event"] == "handler_failed")
+    assert line["fault"] in fault.message
+    engine.front.tell("a", 5, ends=True)
+    assert [ids(update) for update in await heard(call)] == [[5]]
 
+
+def refused(number: int, num_bytes: int = 0) -> step_lanes.Submit:
     def refuse(*_: object) -> Any:
         raise Overloaded("full", reason="QUEUE_FULL")
 
+    return step_lanes.Submit(
+        number=number, begin=refuse, num_bytes=num_bytes, timeout_s=None, metadata=()
+    )
+
+
+@pytest.fixture
+async def lanes() -> step_lanes.StepLanes:
     def see(method: str, metadata: Metadata) -> Any:
         return SeenCall(method, metadata, []), current_trace()
 
-    def refused(number: int) -> step_lanes.Submit:
-        return step_lanes.Submit(number=number, begin=refuse, timeout_s=None, metadata=())
+    return step_lanes.StepLanes(lambda _: None, see)
 
-    stream = step_lanes.StepLanes(lambda _: None, see)
-    await stream.take([refused(1), refused(2)])
-    waiting = asyncio.ensure_future(stream.take([refused(3)]))
-    await asyncio.sleep(0)
-    assert stream.num_requests == 2
-    messages = stream.messages()
+
+async def test_a_gateway_that_does_not_read_cannot_make_the_engine_keep_ever_more(
+    lanes: step_lanes.StepLanes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No command is done while many ends wait to be told, however many came in one message."""
+    monkeypatch.setattr(step_lanes, "MAX_UNTOLD", 2)
+    taking = asyncio.ensure_future(lanes.take(refused(number) for number in (1, 2, 3)))
+    await _turns()
+    assert lanes.num_requests == 2
+    messages = lanes.messages()
     assert len(await anext(messages)) == 2
-    await waiting
-    assert stream.num_requests == 1
+    await taking
+    assert lanes.num_requests == 1
     await messages.aclose()
+
+
+@pytest.mark.parametrize(
+    ("num_requests", "num_bytes"), [(10, step_lanes.MAX_TURN_BYTES), (1000, 0)]
+)
+async def test_others_are_told_while_many_requests_begin(
+    lanes: step_lanes.StepLanes, num_requests: int, num_bytes: int
+) -> None:
+    """Long prompts, or very many, may come in one message."""
+    submits = (refused(number, num_bytes) for number in range(num_requests))
+    taking = asyncio.ensure_future(lanes.take(submits))
+    messages = lanes.messages()
+    assert len(await anext(messages)) < num_requests
+    await taking
+    await messages.aclose()
+
+
+async def test_long_prompts_of_one_message_are_checked_in_turns(engine: Engine, call: Call) -> None:
+    submits = [submit(number, f"r{number}") for number in range(1, 11)]
+    for command in submits:
+        command.submit.request.prompt_token_ids.extend([1] * step_lanes.MAX_TURN_BYTES)
+    await send(call, *submits)
+    assert len(await heard(call)) < len(submits)
+
+
+async def test_what_comes_together_begins_together(lanes: step_lanes.StepLanes) -> None:
+    """As far as it takes no time: the core's first step has them all."""
+    taking = asyncio.ensure_future(lanes.take(refused(number) for number in range(16)))
+    messages = lanes.messages()
+    assert len(await anext(messages)) == 16
+    await taking
+    await messages.aclose()
+
+
+async def _turns() -> None:
+    """Everything that can happen without anybody's help happens."""
+    for _ in range(100):
+        await asyncio.sleep(0)
