@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from gateway.request_watch import RequestWatch
 from gateway.sliding import Latency, SlidingSlots, TimeCounts, latency_of
 from gateway.values import FinishReason
+from steeple_rpc.errors import Cancelled
 
 _ENDED_WELL = frozenset(reason.name for reason in FinishReason)
-_CANCELLED = "CANCELLED"
 
 
 @dataclass(slots=True)
@@ -98,7 +98,7 @@ class LoadWindow(RequestWatch):
             return
         slot = self._slot(model)
         slot.num_ended += 1
-        slot.num_failed += outcome not in _ENDED_WELL and outcome != _CANCELLED
+        slot.num_failed += outcome not in _ENDED_WELL and outcome != Cancelled.default_reason
 
     def taken_over(self, reason: str) -> None:  # noqa: ARG002 - a RequestWatch's
         """See RequestWatch."""

@@ -19,7 +19,7 @@ from gateway.generation import Generation
 from gateway.guarded_outbox import Patience
 from gateway.output import OutputFold, PromptFacts
 from gateway.request_limits import RequestLimits
-from gateway.request_log import RequestStory, logged
+from gateway.request_story import RequestStory, followed
 from gateway.request_watch import RequestWatch
 from gateway.takeover import Takeovers
 from gateway.validation import check_length, check_vocabulary
@@ -79,7 +79,7 @@ class Pipeline:
             ServiceError: why it was refused or failed.
         """
         story = RequestStory(request, self._clock, self._watch)
-        with logged(story):
+        with followed(story):
             async with aclosing(self._admitted(request, deadline_s, story)) as events:
                 async for event in events:
                     story.note(event)

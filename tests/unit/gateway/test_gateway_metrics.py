@@ -12,7 +12,7 @@ from gateway.metrics import GatewayMetrics
 from gateway.outcomes import ENDS, INCOMPLETE, REFUSALS
 from gateway.pipeline import Pipeline
 from gateway.request_limits import RequestLimits
-from gateway.request_log import RequestStory
+from gateway.request_story import RequestStory
 from gateway.takeover import LOSSES
 from gateway.values import TextDelta
 from steeple_rpc.errors import EngineFault, NotFound, Overloaded

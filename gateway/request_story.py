@@ -8,10 +8,8 @@ from gateway.outcomes import INCOMPLETE
 from gateway.request_watch import RequestWatch
 from gateway.values import ChatPrompt, Event, Finished, GenerationRequest, Started, TextDelta, Usage
 from steeple_rpc.context import rpc_line
-from steeple_rpc.errors import EngineFault, ServiceError
+from steeple_rpc.errors import Cancelled, EngineFault, ServiceError
 from steeple_rpc.tracing import current_trace
-
-_CANCELLED = "CANCELLED"
 
 
 class RequestStory:
@@ -121,15 +119,15 @@ class RequestStory:
 
 
 @contextmanager
-def logged(story: RequestStory) -> Iterator[None]:
-    """Close the story however the block ends."""
+def followed(story: RequestStory) -> Iterator[None]:
+    """The request is in the block: the story ends as it does, and is closed then."""
     try:
         yield
     except ServiceError as error:
         story.fail(error.reason)
         raise
     except (asyncio.CancelledError, GeneratorExit):
-        story.fail(_CANCELLED)
+        story.fail(Cancelled.default_reason)
         raise
     except Exception:
         story.fail(EngineFault.default_reason)
