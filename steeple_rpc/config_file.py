@@ -16,6 +16,8 @@ from steeple_rpc.vllm_flags import VLLM_FLAGS, Renamed
 
 CONFIG_VARIABLE = "STEEPLE_CONFIG"
 MAX_CONFIG_BYTES = 1 << 20
+NOT_IN_FILE = frozenset({"config", "print_config"})
+"""Settings of every program that cannot stand in the file: they are about it."""
 TABLES = frozenset({"engine", "gateway", "serve", "tokenizer"})
 
 Table = dict[str, Any]  # what TOML holds

@@ -16,7 +16,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from steeple_rpc.config_file import CONFIG_VARIABLE, Table, named_by, read_table
+from steeple_rpc.config_file import CONFIG_VARIABLE, NOT_IN_FILE, Table, named_by, read_table
 from steeple_rpc.nearest import hint
 from steeple_rpc.old_settings import OldSettings
 from steeple_rpc.quantities import Quantity
@@ -27,9 +27,6 @@ from steeple_rpc.vllm_flags import as_typed, translated
 
 USAGE_ERROR = 2
 OTLP_VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
-
-# What is about the file cannot stand in it.
-_NOT_IN_FILE = frozenset({"config", "print_config"})
 
 S = TypeVar("S", bound="ServiceSettings")
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
@@ -171,7 +168,7 @@ def _config_path(settings: type[BaseSettings], arguments: Mapping[str, Any]) -> 
 
 def _file_table(settings: type[BaseSettings], path: Path | None) -> Table:
     """The service's table of the file; empty without one."""
-    known = settings.model_fields.keys() - _NOT_IN_FILE
+    known = settings.model_fields.keys() - NOT_IN_FILE
     return {} if path is None else read_table(path, table_of(settings), known)
 
 

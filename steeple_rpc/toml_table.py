@@ -8,7 +8,7 @@ from typing import Any
 _PASSWORD = re.compile(r"(?<=://)([^/@\s]*)@")
 
 
-def toml_table(name: str, values: Mapping[str, Any]) -> str:
+def toml_table(name: str, values: Mapping[str, Any]) -> str:  # what JSON holds
     """The table, with one value a line; what is None has no line, as TOML cannot say it.
 
     Args:
@@ -19,7 +19,7 @@ def toml_table(name: str, values: Mapping[str, Any]) -> str:
     return "\n".join([f"[{name}]", *lines, ""])
 
 
-def _toml(value: Any) -> str:
+def _toml(value: Any) -> str:  # as above
     if isinstance(value, list):
         return f"[{', '.join(map(_toml, value))}]"
     if isinstance(value, str):

@@ -5,13 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from steeple_cli.serving.options import OPTIONS
-from steeple_rpc.config_file import CONFIG_VARIABLE, named_by, read_table
+from steeple_rpc.config_file import CONFIG_VARIABLE, NOT_IN_FILE, named_by, read_table
 from steeple_rpc.nearest import hint
 from steeple_rpc.refused import SettingRefused
 
 PREFIX = "STEEPLE_SERVE"
-NOT_IN_FILE = frozenset({"config", "print_config"})
-"""What is about the file cannot stand in it."""
 
 
 def file_defaults(arguments: Sequence[str], environ: Mapping[str, str]) -> dict[str, Any]:

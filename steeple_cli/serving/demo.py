@@ -10,6 +10,7 @@ from steeple_cli.conventions.exits import FAILED
 from steeple_cli.locating.model_path import find_model
 from steeple_cli.serving.child import ChildRefused
 from steeple_cli.serving.console import ServeConsole
+from steeple_cli.serving.current_folder import check_current_folder
 from steeple_cli.serving.plan import ServePlan
 from steeple_cli.serving.supervisor import Supervisor
 from steeple_client import AsyncClient, TextDelta, user
@@ -37,6 +38,7 @@ def demo() -> None:
 
 async def _demonstrate() -> str:
     """Serve while one question is asked; the answer."""
+    check_current_folder()
     listen = f"127.0.0.1:{free_port()}"
     plan = ServePlan(
         model_dir=find_model(None),

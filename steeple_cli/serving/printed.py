@@ -10,9 +10,9 @@ from enum import Enum
 from pathlib import Path
 
 from steeple_cli.serving.child import ChildRefused
-from steeple_cli.serving.defaults import NOT_IN_FILE
 from steeple_cli.serving.options import OPTIONS
 from steeple_cli.serving.plan import MODULES, ServePlan, command_lines, settled
+from steeple_rpc.config_file import NOT_IN_FILE
 from steeple_rpc.errors import DeadlineExpired
 from steeple_rpc.toml_table import toml_table
 
@@ -39,7 +39,11 @@ async def printed(plan: ServePlan, given: Mapping[str, object]) -> str:
         async with asyncio.timeout(limit_s):
             tables = await _told_by_the_services(plan)
     except TimeoutError:
-        raise DeadlineExpired(f"not told within {limit_s:g} s", reason="NOT_READY") from None
+        raise DeadlineExpired(
+            f"the services did not tell their settings within {limit_s:g} s: raise"
+            " --startup-timeout",
+            reason="NOT_READY",
+        ) from None
     return "\n".join([_HEAD, toml_table("serve", _own(given)), *tables])
 
 

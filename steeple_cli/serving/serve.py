@@ -4,7 +4,6 @@ import asyncio
 import os
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -17,6 +16,7 @@ from steeple_cli.locating.model_missing import ModelNotFound
 from steeple_cli.locating.model_path import find_model, name_of
 from steeple_cli.serving.child import ChildRefused
 from steeple_cli.serving.console import ServeConsole
+from steeple_cli.serving.current_folder import check_current_folder
 from steeple_cli.serving.defaults import PREFIX, check_variables, file_defaults, place_of
 from steeple_cli.serving.options import OPTIONS, arguments_of
 from steeple_cli.serving.plan import ServePlan, in_our_words
@@ -101,7 +101,7 @@ def plan_of(named: str | None, given: Mapping[str, Any]) -> ServePlan:  # typer'
         ModelNotFound: there is no such model here.
         SettingRefused: two are named, or the folder from which it is asked for is gone.
     """
-    _check_folder()
+    check_current_folder()
     model = _one_model(named, given["model"])
     directory = find_model(model, revision=given["revision"], hub_cache=given["hub_cache"])
     name = _DEMO if model is None else name_of(model, directory)
@@ -117,20 +117,6 @@ def plan_of(named: str | None, given: Mapping[str, Any]) -> ServePlan:  # typer'
         config=given["config"],
         arguments=arguments_of(given),
     )
-
-
-def _check_folder() -> None:
-    """No service can start in a folder that is gone: Python itself looks around there.
-
-    Raises:
-        SettingRefused: this process is in such a one.
-    """
-    try:
-        Path.cwd()
-    except OSError as error:
-        raise SettingRefused(
-            f"the current folder cannot be read: {error.strerror}: change to one that is there"
-        ) from None
 
 
 def _one_model(named: str | None, by_option: str | None) -> str | None:

@@ -1,1 +1,1 @@
-"""What `steeple top` shows."""
+"""Commands that look at a gateway: whether it serves, what it serves, what it does now."""

@@ -118,12 +118,17 @@ def test_a_command_tells_a_value_it_cannot_take_in_its_own_words() -> None:
     assert "Value error" not in result.stderr
 
 
-def test_a_folder_that_is_gone_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("command", "status"), [("serve", 2), ("demo", 1)])
+def test_a_folder_that_is_gone_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, status: int
+) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    assert told(str(model_dir())) == (
+    result = CliRunner().invoke(app, [command])
+    assert (result.exit_code, result.stdout) == (status, "")
+    assert result.stderr == (
         "error: the current folder cannot be read: No such file or directory: change to one that is"
         " there\n"
     )
