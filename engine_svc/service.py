@@ -1,19 +1,17 @@
 """The engine's RPCs: check, submit, stream. Thin."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from functools import partial
 
-from engine_svc.convert import to_info, to_load, to_response, to_steps
+from engine_svc.convert import to_info, to_load, to_response
 from engine_svc.core.messages import EngineInfo
 from engine_svc.core.outputs import RequestOutput
 from engine_svc.core.params import RequestId
 from engine_svc.core.request_spec import RequestSpec
 from engine_svc.front import EngineFront
 from engine_svc.phases import PhaseSpans
-from engine_svc.step_lanes import Leave, StepLanes, Submit
+from engine_svc.step_streams import StepStreams
 from engine_svc.validation import EngineLimits, to_spec
 from steeple.engine.v1 import (
     engine_service_pb2,
@@ -24,11 +22,10 @@ from steeple.engine.v1 import (
     step_stream_pb2,
 )
 from steeple_rpc.context import Context, send_headers, time_left_s
-from steeple_rpc.errors import InvalidRequest, Unavailable, Unsupported
+from steeple_rpc.errors import Unavailable, Unsupported
 from steeple_rpc.limits import check_count
 from steeple_rpc.observing import RpcObserver
 from steeple_rpc.outbox import Outbox
-from steeple_rpc.seen_call import seen_part
 from steeple_rpc.tracing import current_trace
 
 MAX_ABORTS = 1024
@@ -64,16 +61,14 @@ class EngineService(engine_service_pb2_grpc.EngineServiceServicer):
         self._front = front
         self._served = served
         self._on_drain = on_drain
-        self._observers = observers
-        self._streams: set[StepLanes] = set()
-        self._is_draining = False
+        self._streams = StepStreams(
+            self._submit, lambda spec: front.release(spec.request_id), observers
+        )
 
     def drain(self) -> None:
         """Begin nothing new; each stream ends with its last live request."""
-        self._is_draining = True
         self._front.drain()
-        for stream in self._streams:
-            stream.end()
+        self._streams.drain()
 
     async def Generate(
         self, request: generate_pb2.GenerateRequest, context: Context
@@ -95,25 +90,9 @@ class EngineService(engine_service_pb2_grpc.EngineServiceServicer):
     ) -> AsyncIterator[step_stream_pb2.StepStreamResponse]:
         """Stream the tokens of all outputs of one gateway until it leaves, or until drained."""
         await send_headers(context)
-        lanes = StepLanes(
-            lambda spec: self._front.release(spec.request_id),
-            partial(seen_part, observers=self._observers),
-        )
-        self._streams.add(lanes)
-        if self._is_draining:
-            lanes.end()
-        reading = asyncio.create_task(self._read(request_iterator, lanes))
-        try:
-            async with aclosing(lanes.messages()) as messages:
-                async for gathered in messages:
-                    yield to_steps(gathered)
-            if reading.done():
-                reading.result()
-        finally:
-            self._streams.discard(lanes)
-            lanes.close()
-            reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
+        async with aclosing(self._streams.serve(request_iterator)) as messages:
+            async for message in messages:
+                yield message
 
     async def Abort(
         self, request: engine_service_pb2.AbortRequest, context: Context
@@ -158,32 +137,6 @@ class EngineService(engine_service_pb2_grpc.EngineServiceServicer):
             raise Unsupported("a grace of its own is not supported yet", field="grace")
         self._on_drain()
         return engine_service_pb2.DrainResponse()
-
-    async def _read(
-        self, requests: AsyncIterator[step_stream_pb2.StepStreamRequest], lanes: StepLanes
-    ) -> None:
-        """Do what the gateway sends; whoever sends no more wants no more, too."""
-        try:
-            async for request in requests:
-                await lanes.take(map(self._command, request.commands))
-        finally:
-            lanes.close()
-            lanes.end()
-
-    def _command(self, command: step_stream_pb2.RequestCommand) -> Submit | Leave:
-        if command.HasField("leave"):
-            return Leave(number=command.number)
-        if not command.HasField("submit"):
-            raise InvalidRequest("a command of the stream is empty", field="commands")
-        submit = command.submit
-        timeout_s = submit.timeout_ns / 1e9 if submit.HasField("timeout_ns") else None
-        return Submit(
-            number=command.number,
-            begin=partial(self._submit, submit.request, timeout_s),
-            num_bytes=submit.ByteSize(),
-            timeout_s=timeout_s,
-            metadata=tuple(submit.metadata.items()),
-        )
 
     def _submit(
         self,
