@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from steeple_cli.benching.report import Report
 from steeple_cli.benching.sweep_chart import draw_sweep
 from steeple_cli.benching.time_chart import draw_times
-from steeple_cli.showing.writable import why_unwritable
-from steeple_rpc.extras import missing_extra
+from steeple_cli.showing.picture import why_undrawable
 from steeple_rpc.refused import SettingRefused
 
 if TYPE_CHECKING:
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
     from steeple_cli.benching.run import PointRun
 
-_SUFFIXES = frozenset({".png", ""})
 _DPI = 110
 _SIZE_IN = (11.0, 7.2)
 
@@ -28,13 +26,8 @@ def check_chart(path: Path) -> None:
     Raises:
         SettingRefused: no matplotlib, no place to write, or a name of some other kind of picture.
     """
-    if path.suffix.lower() not in _SUFFIXES:
-        png = path.with_suffix(".png").name
-        raise SettingRefused(f"--chart {path}: only PNG is drawn: name it {png}")
-    if (lacking := missing_extra("charts", needed_by="--chart")) is not None:
-        raise SettingRefused(lacking)
-    if (hindrance := why_unwritable(path)) is not None:
-        raise SettingRefused(f"--chart {path} cannot be written: {hindrance}")
+    if (hindrance := why_undrawable("--chart", path)) is not None:
+        raise SettingRefused(hindrance)
 
 
 def draw_chart(path: Path, report: Report, last: PointRun) -> None:

@@ -63,5 +63,5 @@ KvNsPerToken = Annotated[float, option("per KV position read", _TIME)]
 Trace = Annotated[
     str | None, option("steps shown: a number, all or none; default: 20", _OUTPUT, metavar="TEXT")
 ]
-Timeline = Annotated[Path | None, option("draw the requests into this PNG", _OUTPUT)]
+Timeline = Annotated[Path | None, option("draw the requests into this file, a PNG", _OUTPUT)]
 Json = Annotated[bool, switch("print JSON", _OUTPUT, "--json")]

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from engine_svc.core.params import RequestId
 from steeple_cli.planning.errors import PlanRefused
 from steeple_cli.planning.record import Interval, RequestRecord
-from steeple_cli.showing.writable import why_unwritable
-from steeple_rpc.extras import missing_extra
+from steeple_cli.showing.picture import why_undrawable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,16 +49,15 @@ def check_timeline(path: Path, *, num_requests: int) -> None:
     """Refuse a picture that cannot be drawn, before anything is simulated for it.
 
     Raises:
-        PlanRefused: too many requests, no matplotlib, or no place to write.
+        PlanRefused: too many requests, no matplotlib, no place to write, or a name of some
+            other kind of picture.
     """
     if num_requests > MAX_REQUESTS:
         raise PlanRefused(
             f"--timeline shows at most {MAX_REQUESTS} requests; there are {num_requests}"
         )
-    if (lacking := missing_extra("charts", needed_by="--timeline")) is not None:
-        raise PlanRefused(lacking)
-    if (hindrance := why_unwritable(path)) is not None:
-        raise PlanRefused(f"--timeline {path} cannot be written: {hindrance}")
+    if (hindrance := why_undrawable("--timeline", path)) is not None:
+        raise PlanRefused(hindrance)
 
 
 def draw_timeline(

@@ -1,1 +1,1 @@
-"""What is shown: columns, tables, lines, files."""
+"""What is shown: columns, tables, lines, pictures, files."""

@@ -151,6 +151,12 @@ def test_a_place_that_may_not_be_written_is_told_beforehand(
         check_timeline(path, num_requests=1)
 
 
+def test_a_name_of_another_kind_of_picture_is_refused(tmp_path: Path) -> None:
+    """What is in the file would not be what its name says."""
+    with pytest.raises(PlanRefused, match=r"--timeline .*t.svg: only PNG is drawn: name it t.png$"):
+        check_timeline(tmp_path / "t.svg", num_requests=1)
+
+
 def test_a_picture_that_cannot_be_written_after_all_is_told(tmp_path: Path) -> None:
     with pytest.raises(PlanRefused, match=r"--timeline .*No such file or directory"):
         draw_timeline(tmp_path / "none" / "t.png", {"continuous": []}, ids(1))
