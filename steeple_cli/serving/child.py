@@ -19,7 +19,14 @@ LogEvent = Mapping[str, object]
 
 
 class ChildRefused(Exception):
-    """A service cannot start with its settings; the message is its own."""
+    """A service cannot start with its settings; the message is its own.
+
+    Args:
+        line: the last that it wrote.
+    """
+
+    def __init__(self, line: str) -> None:
+        super().__init__(line.removeprefix("error: "))
 
 
 class Child:
@@ -59,7 +66,7 @@ class Child:
             if self._stopping.is_set() or self._process is None:
                 return
             if self._process.returncode == USAGE_ERROR:
-                raise ChildRefused(last_line.removeprefix("error: "))
+                raise ChildRefused(last_line)
             pause = FIRST_PAUSE_S if loop.time() - started > HEALTHY_AFTER_S else 2 * pause
             pause = min(pause, MAX_PAUSE_S)
             died = {"event": "service_died", "level": "error", "restart_in_s": pause}

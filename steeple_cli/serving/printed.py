@@ -93,7 +93,7 @@ async def _run(module: str, arguments: Sequence[str]) -> tuple[int, str, str]:
 def _table_of(service: str, status: int, out: str, err: str) -> str:
     if status != 0:
         told = err.splitlines() or [f"the {service} service ended with status {status}"]
-        raise ChildRefused(told[-1].removeprefix("error: "))
+        raise ChildRefused(told[-1])
     return out
 
 
