@@ -70,6 +70,7 @@ class Engines(engine_service_pb2_grpc.EngineServiceServicer):
     hangs: bool = False
     requests: list[generate_pb2.GenerateRequest] = field(default_factory=list)
     rpc_ids: list[str] = field(default_factory=list)
+    submits: list[step_stream_pb2.SubmitRequest] = field(default_factory=list)
     left: asyncio.Event = field(default_factory=asyncio.Event)
 
     def add_to(self, server: grpc.aio.Server) -> None:
@@ -94,6 +95,7 @@ class Engines(engine_service_pb2_grpc.EngineServiceServicer):
             self.left.set()
             return
         self.requests.append(command.submit.request)
+        self.submits.append(command.submit)
         self.rpc_ids.append(command.submit.metadata.get(REQUEST_ID_KEY, ""))
         for response in self.responses:
             yield step_stream_pb2.RequestUpdate(response=response)
@@ -337,6 +339,28 @@ async def test_a_deadline_is_kept(engine: EngineClient, engines: Engines) -> Non
     assert error.reason == DeadlineExpired.default_reason
 
 
+async def test_an_engine_is_told_how_long_the_caller_waits(
+    engine: EngineClient, engines: Engines
+) -> None:
+    """As far as it is a time: whoever waits longer than can be told waits for ever."""
+    for timeout_s in (5.0, None, float("inf"), 1e12):
+        await updates_of(engine, timeout_s)
+    first, *others = engines.submits
+    assert first.timeout_ns == 5_000_000_000
+    assert not any(submit.HasField("timeout_ns") for submit in others)
+
+
+async def test_a_client_that_is_closed_has_ended_its_requests(
+    engine: EngineClient, engines: Engines
+) -> None:
+    engines.responses, engines.hangs = [generate_pb2.GenerateResponse()], True
+    started = asyncio.Event()
+    generating = asyncio.create_task(engine.generate(REQUEST, None, heard(started)))
+    await started.wait()
+    await engine.close()
+    assert (await refusal(generating)).reason == "ENGINE_LOST"
+
+
 async def test_leaving_a_request_ends_it_on_the_engine(
     engine: EngineClient, engines: Engines
 ) -> None:
@@ -382,6 +406,17 @@ async def test_an_engine_is_followed_while_it_serves(served: Serving) -> None:
         following.cancel()
         await asyncio.wait({following})
         await engine.close()
+
+
+async def test_an_engine_that_falls_silent_is_left(served: Serving, engines: Engines) -> None:
+    """Its stream may be as dead as its answers: who comes later gets a new one."""
+    engine = Engine(served.address, lambda: None)
+    await updates_of(engine.client)
+    engine._interrupt()
+    async with asyncio.timeout(PATIENCE_S):
+        await engines.left.wait()
+    await updates_of(engine.client)
+    await engine.close()
 
 
 async def test_live_requests_are_counted_while_they_run(served: Serving) -> None:
