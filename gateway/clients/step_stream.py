@@ -241,9 +241,6 @@ def _expiring(ended: "asyncio.Future[None]", timeout_s: float | None) -> Iterato
     finally:
         if timer is not None:
             timer.cancel()
-        if ended.done() and not ended.cancelled():
-            # Whoever was cancelled meanwhile does not look; asyncio would complain of that.
-            ended.exception()
 
 
 def _set(ended: "asyncio.Future[None]", error: Exception | None = None) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
+from opentelemetry.trace import INVALID_SPAN, NoOpTracer
 
 from engine_svc import step_lanes
 from engine_svc.core.messages import EngineInfo
@@ -30,9 +31,10 @@ from steeple_rpc.errors import (
 from steeple_rpc.observing import Metadata, RpcEnd
 from steeple_rpc.outbox import Outbox
 from steeple_rpc.seen_call import SeenCall
-from steeple_rpc.tracing import current_trace
+from steeple_rpc.tracing import RpcTrace, current_trace
 from tests.support.engine_infos import engine_info
 from tests.support.servers import Serving, failure, serving
+from tests.support.timers import recorded_timers
 from tests.support.waiting import eventually
 
 # The stubs' streams are generic in their stubs only.
@@ -403,6 +405,64 @@ async def test_others_are_told_while_many_requests_begin(
     assert len(await anext(messages)) < num_requests
     await taking
     await messages.aclose()
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+async def test_a_request_that_has_ended_leaves_no_timer(
+    engine: Engine, call: Call, monkeypatch: pytest.MonkeyPatch, *, leaves: bool
+) -> None:
+    """It would be kept, with its prompt, for as long as it might have waited."""
+    timers = recorded_timers(monkeypatch)
+    await send(call, submit(1, "a", timeout_ns=3600 * 10**9))
+    await engine.has("a")
+    if leaves:
+        await send(call, leave(1))
+    else:
+        engine.front.tell("a", 5, ends=True)
+    await asyncio.to_thread(eventually, lambda: engine.front.released == ["a"])
+    assert [timer.cancelled() for timer in timers] == [True]
+
+
+async def test_who_leaves_before_he_is_told_is_told_nothing(
+    lanes: step_lanes.StepLanes,
+) -> None:
+    await lanes.take([refused(1), refused(2), step_lanes.Leave(number=1)])
+    messages = lanes.messages()
+    assert [news.number for news in await anext(messages)] == [2]
+    await messages.aclose()
+
+
+async def test_a_trace_gets_the_phases_of_a_request_that_has_ended() -> None:
+    """As the core measured them."""
+    phases: list[tuple[str, float]] = []
+
+    class Trace(RpcTrace):
+        def phases(self, *given: tuple[str, float]) -> None:
+            phases.extend(given)
+
+    def see(method: str, metadata: Metadata) -> Any:
+        return SeenCall(method, metadata, []), Trace(NoOpTracer(), INVALID_SPAN)
+
+    outbox: Outbox[RequestOutput]
+
+    def begin(wake: Callable[[], None]) -> Any:
+        nonlocal outbox
+        outbox = Outbox[RequestOutput](time.monotonic, wake=wake)
+        return None, outbox
+
+    lanes = step_lanes.StepLanes(lambda _: None, see)
+    submit = step_lanes.Submit(number=1, begin=begin, num_bytes=0, timeout_s=None, metadata=())
+    await lanes.take([submit])
+    core_id = RequestId("1")
+    outbox.put(RequestOutput(request_id=core_id, is_first=True, queue_s=1.0), 1)
+    ended = RequestOutput(
+        request_id=core_id, finish_reason=FinishReason.EOS, prefill_s=2.0, decode_s=3.0
+    )
+    outbox.put(ended, 1)
+    messages = lanes.messages()
+    await anext(messages)
+    await messages.aclose()
+    assert phases == [("queue", 1.0), ("prefill", 2.0), ("decode", 3.0)]
 
 
 async def test_long_prompts_of_one_message_are_checked_in_turns(engine: Engine, call: Call) -> None:

@@ -27,8 +27,10 @@ from steeple_rpc.errors import (
 )
 from steeple_rpc.status import to_proto
 from tests.support.servers import Serving, serving
+from tests.support.timers import recorded_timers
 from tests.support.waiting import eventually
 
+TIMEOUT_S = 3600.0
 Response = generate_pb2.GenerateResponse
 END = Response(finished=generate_pb2.Finished())
 
@@ -158,17 +160,23 @@ class Request:
         num_prompt: int = 1,
         at_most: int | None = None,
         raises: Exception | None = None,
+        cancels: "Request | None" = None,
     ) -> None:
         self.told: list[int] = []
+        self.num_taken = 0
         self._at_most = at_most
         self._raises = raises
+        self._cancels = cancels
         request = generate_pb2.GenerateRequest(request_id=name, prompt_token_ids=[1] * num_prompt)
         submit = step_stream_pb2.SubmitRequest(request=request)
         self.task = asyncio.create_task(stream.run(submit, timeout_s, self._take))
 
     def _take(self, response: Response) -> bool:
+        self.num_taken += 1
         if self._raises is not None:
             raise self._raises
+        if self._cancels is not None:
+            self._cancels.task.cancel()
         self.told += response.delta.token_ids
         return len(self.told) != self._at_most
 
@@ -207,7 +215,7 @@ async def test_who_has_enough_leaves(engine: Engine, stream: StepStream) -> None
     request = Request(stream, "a", at_most=1)
     talk = await engine.talk()
     await talk.has("a")
-    talk.say(("a", token(5)))
+    talk.say(("a", token(5)), ("a", token(5)))
     await request.task
     await asyncio.to_thread(eventually, lambda: talk.left == [talk.names["a"]])
     talk.say(("a", token(6)))
@@ -230,9 +238,10 @@ async def test_a_fault_in_taking_ends_that_request_alone(
     bad, good = Request(stream, "a", raises=fault), Request(stream, "b")
     talk = await engine.talk()
     await talk.has("a", "b")
-    talk.say(("a", token(5)), ("b", token(6)))
+    talk.say(("a", token(5)), ("a", token(6)), ("b", token(6)))
     talk.say(("b", END))
     assert await bad.error() is fault
+    assert bad.num_taken == 1
     assert await good.error() is None
     await asyncio.to_thread(eventually, lambda: talk.left == [talk.names["a"]])
 
@@ -348,14 +357,71 @@ async def test_what_a_drain_lets_fall_goes_elsewhere(engine: Engine, stream: Ste
 
 
 async def test_a_stream_that_is_broken_off_is_lost(engine: Engine, stream: StepStream) -> None:
+    """To those who are on it; who comes next opens another."""
     request = Request(stream, "a")
     talk = await engine.talk()
     await talk.has("a")
     stream.break_off()
+    after = Request(stream, "b")
     error = await request.error()
     assert isinstance(error, Unavailable)
     assert error.reason == "ENGINE_LOST"
     await asyncio.to_thread(eventually, lambda: talk.is_left)
+    talk = await engine.talk(1)
+    await talk.has("b")
+    talk.say(("b", END))
+    assert await after.error() is None
+
+
+@pytest.mark.parametrize("is_lost", [True, False])
+async def test_nothing_is_left_of_a_stream_that_is_over(
+    engine: Engine, stream: StepStream, *, is_lost: bool
+) -> None:
+    """Neither its reader nor grpc's own task that waits for commands."""
+    request = Request(stream, "a")
+    talk = await engine.talk()
+    await talk.has("a")
+    names = ("_Conversation._read", "_StreamRequestMixin._consume_request_iterator")
+    tasks = {task for task in asyncio.all_tasks() if str(task.get_coro()).split()[2] in names}
+    assert len(tasks) == 2
+    if is_lost:
+        talk.end(RuntimeError("lost"))
+        assert (await request.error()).reason == "ENGINE_LOST"
+    await stream.close()
+    assert request.task.done()
+    assert (await request.error()).reason == "ENGINE_LOST"
+    _, pending = await asyncio.wait(tasks, timeout=10)
+    assert not pending
+
+
+async def test_a_request_that_has_ended_leaves_no_timer(
+    engine: Engine, stream: StepStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be kept for as long as it might have waited."""
+    timers = recorded_timers(monkeypatch)
+    request = Request(stream, "a", timeout_s=TIMEOUT_S)
+    talk = await engine.talk()
+    await talk.has("a")
+    talk.say(("a", END))
+    await request.task
+    assert [timer.cancelled() for timer in timers] == [True]
+
+
+async def test_an_end_that_comes_as_its_caller_leaves_is_no_complaint(
+    engine: Engine, stream: StepStream
+) -> None:
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: complaints.append(told))
+    a = Request(stream, "a")
+    b = Request(stream, "b", cancels=a)
+    talk = await engine.talk()
+    await talk.has("a", "b")
+    talk.say(("a", EngineFault("no", reason="STEP_FAILED")), ("b", END))
+    await asyncio.wait({a.task, b.task})
+    assert a.task.cancelled()
+    del a, b
+    gc.collect()
+    assert complaints == []
 
 
 async def test_an_engine_that_is_not_there_is_lost() -> None:
