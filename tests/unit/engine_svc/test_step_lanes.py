@@ -20,7 +20,7 @@ from engine_svc.service import EngineService, ServedModel
 from steeple.common.v1 import finish_reason_pb2
 from steeple.engine.v1 import engine_service_pb2_grpc, generate_pb2, step_stream_pb2
 from steeple_rpc import status
-from steeple_rpc.channel import open_channel
+from steeple_rpc.channel import open_paced_channel
 from steeple_rpc.errors import (
     DeadlineExpired,
     EngineFault,
@@ -129,7 +129,7 @@ async def served(engine: Engine) -> AsyncIterator[Serving]:
 
 @asynccontextmanager
 async def opened(address: str) -> AsyncIterator[Call]:
-    async with open_channel(address) as channel:
+    async with open_paced_channel(address) as channel:
         stub: Any = engine_service_pb2_grpc.EngineServiceStub(channel)
         call = stub.StepStream()
         await call.initial_metadata()
@@ -266,6 +266,28 @@ async def test_one_whose_ids_nobody_takes_ends_alone(engine: Engine, call: Call)
     assert isinstance(error, Overloaded)
     assert error.reason == "CLIENT_TOO_SLOW"
     assert ids(second) == [6]
+
+
+async def test_a_gateway_that_does_not_read_harms_no_other(
+    engine: Engine, served: Serving, call: Call
+) -> None:
+    """What waits for it is bounded, though its stream waits in a write; it hears so later."""
+    async with opened(served.address) as stuck:
+        await send(stuck, submit(1, "a"))
+        await send(call, submit(1, "b"))
+        await engine.has("a", "b")
+        # More than the library takes ahead of its reader.
+        engine.front.tell("a", *[5] * (1 << 20))
+        await asyncio.to_thread(eventually, lambda: engine.front.outboxes["a"].num_bytes == 0)
+        engine.front.tell("a", 6, size_bytes=2 << 20)
+        assert engine.front.outboxes["a"].is_closed
+        engine.front.tell("b", 7, ends=True)
+        assert [ids(update) for update in await heard(call)] == [[7]]
+        assert engine.front.released == ["b"]
+        assert len(ids((await heard(stuck))[0])) == 1 << 20
+        (update,) = await heard(stuck)
+        assert status.from_proto(update.error).reason == "CLIENT_TOO_SLOW"
+        assert engine.front.released == ["b", "a"]
 
 
 async def test_what_is_too_much_for_a_message_comes_with_the_next(
