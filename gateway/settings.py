@@ -27,7 +27,11 @@ class GatewaySettings(ServiceSettings):
         description="an engine service; repeat for more",
     )
     max_request_s: float = Field(
-        default=3600.0, gt=0, description="longest that any request may take, in seconds"
+        default=3600.0,
+        gt=0,
+        # Far beyond it the library takes deadlines for ones that are over.
+        le=365 * 86_400,
+        description="longest that any request may take, in seconds",
     )
     token_hashes: Path | None = Field(
         default=None,

@@ -28,7 +28,6 @@ from steeple_rpc.message_fields import set_fields
 # What a request is seen as, on both sides of the stream that carries it.
 _GENERATE = "/steeple.engine.v1.EngineService/Generate"
 CALL_TIMEOUT_S = 5.0
-_MAX_TIMEOUT_S = 1e9
 
 
 class EngineClient:
@@ -77,7 +76,7 @@ class EngineClient:
             with upstream_call(_GENERATE) as metadata:
                 submit = step_stream_pb2.SubmitRequest(
                     request=_message(request),
-                    timeout_ns=_timeout_ns(timeout_s),
+                    timeout_ns=None if timeout_s is None else max(0, int(timeout_s * 1e9)),
                     metadata=dict(metadata),
                 )
                 await self._steps.run(submit, timeout_s, lambda told: take(_update(told)))
@@ -93,13 +92,6 @@ class EngineClient:
     async def close(self) -> None:
         """End all requests."""
         await self._steps.close()
-
-
-def _timeout_ns(timeout_s: float | None) -> int | None:
-    """None = for ever, also where it is longer than anybody waits."""
-    if timeout_s is None or timeout_s > _MAX_TIMEOUT_S:
-        return None
-    return max(0, int(timeout_s * 1e9))
 
 
 def _message(request: EngineRequest) -> generate_pb2.GenerateRequest:

@@ -342,12 +342,11 @@ async def test_a_deadline_is_kept(engine: EngineClient, engines: Engines) -> Non
 async def test_an_engine_is_told_how_long_the_caller_waits(
     engine: EngineClient, engines: Engines
 ) -> None:
-    """As far as it is a time: whoever waits longer than can be told waits for ever."""
-    for timeout_s in (5.0, None, float("inf"), 1e12):
+    for timeout_s in (5.0, None):
         await updates_of(engine, timeout_s)
-    first, *others = engines.submits
+    first, second = engines.submits
     assert first.timeout_ns == 5_000_000_000
-    assert not any(submit.HasField("timeout_ns") for submit in others)
+    assert not second.HasField("timeout_ns")
 
 
 async def test_a_client_that_is_closed_has_ended_its_requests(
