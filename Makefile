@@ -105,6 +105,7 @@ soak: $(VENV)/.installed-dev ## Mixed traffic and a random fault every 20 s (mak
 
 bench-path: $(VENV)/.installed-dev ## Tokens per second and CPU of the path, with a model of 0 ms.
 	$(BIN)/python -m benchmarks.path
+	$(BIN)/python -m benchmarks.token_way
 
 mutants: $(VENV)/.installed-dev ## Change the policies in every small way; tell which changes no test notices.
 	$(PIP_INSTALL) --editable '.[mutants]'
