@@ -1,6 +1,6 @@
 """Speed of the path: tokens through gateway, tokenizer and engine front, with a model of 0 ms.
 
-    python -m benchmarks.path [--streams 64 256] [--tokens 400] [--rounds 5]
+    python -m benchmarks.path [--streams 64 256] [--tokens 400] [--rounds 5] [--step-ms 0]
 
 Starts `steeple serve --runner fake` and streams through it. Told are medians over rounds of tokens
 and messages per second, and the CPU time of each process per 1,000 tokens, the client's too: on a
@@ -56,12 +56,14 @@ async def burst(services: Services, load: Load, streams: int, tokens: int) -> Ro
     )
 
 
-async def throughput(counts: Sequence[int], tokens: int, rounds: int) -> None:
+async def throughput(
+    counts: Sequence[int], tokens: int, rounds: int, *, step_ms: float = 0.0
+) -> None:
     """Print a table: a line per number of streams, medians over rounds that take turns."""
     options = ["--runner=fake", f"--max-num-seqs={max(counts)}", "--max-num-batched-tokens=4096"]
     done: dict[int, list[Round]] = {count: [] for count in counts}
     async with (
-        Services(options, {}) as services,
+        Services(options, {"STEEPLE_ENGINE_FAKE_STEP_MS": str(step_ms)}) as services,
         grpc.aio.insecure_channel(services.target) as channel,
     ):
         load = Load(channel)
@@ -128,10 +130,11 @@ def main() -> None:
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 16, 64, 256])
     parser.add_argument("--tokens", type=int, default=400)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--step-ms", type=float, default=0.0)
     given = parser.parse_args()
 
     async def measure() -> None:
-        await throughput(given.streams, given.tokens, given.rounds)
+        await throughput(given.streams, given.tokens, given.rounds, step_ms=given.step_ms)
         await latency(given.tokens)
 
     uvloop.run(measure())

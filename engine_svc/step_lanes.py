@@ -163,7 +163,7 @@ class StepLanes:
             lane.timer = loop.call_later(timeout_s, self._expire, lane)
 
     def _expire(self, lane: _Lane) -> None:
-        # What it computes meanwhile is taken by nobody: the next token ends it.
+        # It is released when that is told; should nobody read, its next token ends it.
         if lane.outbox is not None:
             lane.outbox.close(DeadlineExpired("the request took too long"))
 

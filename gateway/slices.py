@@ -1,4 +1,4 @@
-"""A long batch as pieces between which others have their turn. Pure."""
+"""A long batch as pieces that are not too large, with room for others in between. Pure."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar

@@ -7,7 +7,7 @@ to its requests; they go on elsewhere.
 import asyncio
 import contextvars
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import grpc
 
 from gateway.clients.calls import gone, told
+from gateway.slices import slices
 from steeple.engine.v1 import engine_service_pb2_grpc, generate_pb2, step_stream_pb2
 from steeple_rpc.channel import MAX_MESSAGE_BYTES
 from steeple_rpc.errors import DeadlineExpired, InvalidRequest, ServiceError, Unavailable
@@ -74,7 +75,7 @@ class StepStream:
             DeadlineExpired: its time is over.
         """
         command = Command(number=next(self._numbers), submit=submit)
-        self._check_size(command.ByteSize())
+        self._check_size(command)
         conversation = self._talk()
         ended = asyncio.get_running_loop().create_future()
         request = _Request(take, ended, contextvars.copy_context())
@@ -98,12 +99,12 @@ class StepStream:
             self._conversation = _Conversation(self._stub, self._clock, self.max_message_bytes)
         return self._conversation
 
-    def _check_size(self, num_bytes: int) -> None:
+    def _check_size(self, command: Command) -> None:
         """A message that is too large would end the stream, with everybody else's requests."""
-        if num_bytes + _FRAME_BYTES > self.max_message_bytes:
+        if _size(command) > self.max_message_bytes:
             raise InvalidRequest(
-                f"the request has {num_bytes} bytes for the engine, which takes messages of at"
-                f" most {self.max_message_bytes}",
+                f"the request has {command.ByteSize()} bytes for the engine, which takes messages of"
+                f" at most {self.max_message_bytes}",
                 reason="REQUEST_TOO_LARGE",
             )
 
@@ -200,7 +201,7 @@ class _Conversation:
         with suppress(ServiceError):
             async with aclosing(self._commands.batches()) as batches:
                 async for batch in batches:
-                    for commands in _parts(batch, self._max_message_bytes):
+                    for commands in slices(batch, _size, max_size=self._max_message_bytes):
                         yield step_stream_pb2.StepStreamRequest(commands=commands)
 
 
@@ -216,18 +217,8 @@ def _loss(error: grpc.aio.AioRpcError) -> ServiceError:
     return gone(LOST)
 
 
-def _parts(batch: Sequence[Command], max_bytes: int) -> Iterator[Sequence[Command]]:
-    """The commands in order, in messages that are not too large."""
-    part: list[Command] = []
-    num_bytes = 0
-    for command in batch:
-        size = command.ByteSize() + _FRAME_BYTES
-        if part and num_bytes + size > max_bytes:
-            yield part
-            part, num_bytes = [], 0
-        part.append(command)
-        num_bytes += size
-    yield part
+def _size(command: Command) -> int:
+    return command.ByteSize() + _FRAME_BYTES
 
 
 @contextmanager

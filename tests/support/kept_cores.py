@@ -56,3 +56,13 @@ async def kept(keeper: CoreKeeper, user: RecordingUser) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def ready_core(
+    cores: Cores, user: RecordingUser, number: int = 1, *, longest_step_s: float = 0.0
+) -> ScriptedCore:
+    """The core of this number, once it serves and its user knows."""
+    core = await cores.number(number)
+    core.become_ready(longest_step_s=longest_step_s)
+    await user.ready.wait()
+    return core

@@ -10,7 +10,7 @@ from engine_svc.core_link import CoreLost, CoreStalled
 from engine_svc.restarts import MAX_FAILED_STARTS
 from engine_svc.vigil import PING_EVERY_S, PING_LIMIT_S
 from engine_svc.watchdog import TICK_S
-from tests.support.kept_cores import Cores, keeper_of, kept
+from tests.support.kept_cores import Cores, keeper_of, kept, ready_core
 from tests.support.scripted_core import RecordingUser, stepped
 from tests.support.virtual_time import in_virtual_time
 
@@ -31,9 +31,7 @@ async def test_a_core_that_is_lost_is_killed_and_replaced() -> None:
     """Its user learns it first."""
     cores, user = Cores(), RecordingUser()
     async with kept(keeper_of(cores), user):
-        first = await cores.number(1)
-        first.become_ready()
-        await user.ready.wait()
+        first = await ready_core(cores, user)
         first.lose()
         second = await cores.number(2)
         assert [type(lost) for lost in user.lost] == [CoreLost]
@@ -49,9 +47,7 @@ async def test_a_core_that_owes_an_answer_and_is_silent_is_replaced() -> None:
     cores, user = Cores(), RecordingUser(has_work=True)
     keeper = keeper_of(cores, step_deadline_s=0.1)
     async with kept(keeper, user):
-        first = await cores.number(1)
-        first.become_ready()
-        await user.ready.wait()
+        first = await ready_core(cores, user)
         keeper.send(ASKED)
         first.tell(stepped())
         await cores.number(2)
@@ -66,8 +62,7 @@ async def test_a_step_deadline_begins_with_the_first_command() -> None:
     cores, user = Cores(), RecordingUser()
     keeper = keeper_of(cores, step_deadline_s=1.0)
     async with kept(keeper, user):
-        (await cores.number(1)).become_ready()
-        await user.ready.wait()
+        await ready_core(cores, user)
         await asyncio.sleep(1.0)
         keeper.send(ASKED)
         assert 1.0 <= await seconds_until(user.losing) <= 1.0 + 2 * TICK_S
@@ -78,9 +73,7 @@ async def test_an_idle_core_that_dies_is_missed_at_once() -> None:
     """Nobody has to look first."""
     cores, user = Cores(), RecordingUser()
     async with kept(keeper_of(cores), user):
-        core = await cores.number(1)
-        core.become_ready()
-        await user.ready.wait()
+        core = await ready_core(cores, user)
         await asyncio.sleep(1.0)
         core.lose()
         assert await seconds_until(user.losing) < TICK_S
@@ -93,9 +86,7 @@ async def test_a_first_step_as_long_as_the_warm_up_showed_is_not_stuck() -> None
     cores, user = Cores(), RecordingUser(has_work=True)
     keeper = keeper_of(cores, step_deadline_s=0.01)
     async with kept(keeper, user):
-        core = await cores.number(1)
-        core.become_ready(longest_step_s=30.0)
-        await user.ready.wait()
+        await ready_core(cores, user, longest_step_s=30.0)
         keeper.send(ASKED)
         await asyncio.sleep(119.0)
         assert user.lost == []
@@ -109,9 +100,7 @@ async def test_a_step_as_long_as_an_earlier_one_is_not_stuck() -> None:
     cores, user = Cores(), RecordingUser(has_work=True)
     keeper = keeper_of(cores, step_deadline_s=1.0)
     async with kept(keeper, user):
-        core = await cores.number(1)
-        core.become_ready()
-        await user.ready.wait()
+        core = await ready_core(cores, user)
         keeper.send(ASKED)
         core.tell(stepped(step_s=30.0))
         await asyncio.sleep(119.0)
@@ -144,14 +133,11 @@ async def test_an_idle_core_that_answers_no_ping_is_replaced() -> None:
     """Nobody has to ask for anything; the step deadline is not waited for."""
     cores, user = Cores(), RecordingUser()
     async with kept(keeper_of(cores, step_deadline_s=3600.0), user):
-        stuck = await cores.number(1)
-        stuck.become_ready()
-        await user.ready.wait()
+        stuck = await ready_core(cores, user)
         noticed_s = await seconds_until(user.losing)
         assert PING_LIMIT_S <= noticed_s - PING_EVERY_S <= PING_LIMIT_S + 2 * TICK_S
         assert [type(lost) for lost in user.lost] == [CoreStalled]
-        (await cores.number(2)).become_ready()
-        await user.ready.wait()
+        await ready_core(cores, user, 2)
         assert stuck.commands == [Ping()]
         assert stuck.ended == "killed"
 
@@ -162,9 +148,7 @@ async def test_a_request_does_not_give_an_idle_core_that_is_stuck_more_time() ->
     cores, user = Cores(), RecordingUser(has_work=True)
     keeper = keeper_of(cores, step_deadline_s=3600.0)
     async with kept(keeper, user):
-        stuck = await cores.number(1)
-        stuck.become_ready()
-        await user.ready.wait()
+        await ready_core(cores, user)
         await asyncio.sleep(PING_EVERY_S + PING_LIMIT_S - 1.0)
         keeper.send(ASKED)
         await asyncio.sleep(2.0)
@@ -177,9 +161,7 @@ async def test_a_core_that_works_for_nobody_any_more_is_not_pinged() -> None:
     cores, user = Cores(), RecordingUser()
     keeper = keeper_of(cores, step_deadline_s=60.0)
     async with kept(keeper, user):
-        core = await cores.number(1)
-        core.become_ready()
-        await user.ready.wait()
+        core = await ready_core(cores, user)
         keeper.send(ASKED)
         core.tell(stepped(is_idle=False))
         await asyncio.sleep(59.0)
@@ -218,9 +200,7 @@ async def test_a_keeper_that_is_told_to_end_with_the_first_command_ends() -> Non
     cores, user = Cores(), RecordingUser()
     keeper = keeper_of(cores)
     async with kept(keeper, user):
-        core = await cores.number(1)
-        core.become_ready()
-        await user.ready.wait()
+        core = await ready_core(cores, user)
         await asyncio.sleep(1.0)
         keeper.send(ASKED)
     assert core.ended == "stopped"
@@ -259,13 +239,10 @@ async def test_a_core_that_refuses_after_another_has_served_is_tried_again() -> 
     """A device may need its time."""
     cores, user = Cores(), RecordingUser()
     async with kept(keeper_of(cores), user):
-        first = await cores.number(1)
-        first.become_ready()
-        await user.ready.wait()
+        first = await ready_core(cores, user)
         first.lose()
         (await cores.number(2)).tell(Failed(message="busy"))
-        (await cores.number(3)).become_ready()
-        await user.ready.wait()
+        await ready_core(cores, user, 3)
 
 
 @in_virtual_time
