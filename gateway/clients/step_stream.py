@@ -103,8 +103,8 @@ class StepStream:
         """A message that is too large would end the stream, with everybody else's requests."""
         if _size(command) > self.max_message_bytes:
             raise InvalidRequest(
-                f"the request has {command.ByteSize()} bytes for the engine, which takes messages of"
-                f" at most {self.max_message_bytes}",
+                f"the request has {command.ByteSize()} bytes for the engine, which takes messages"
+                f" of at most {self.max_message_bytes}",
                 reason="REQUEST_TOO_LARGE",
             )
 

@@ -1,16 +1,12 @@
 """An output goes on at another engine as if nothing had happened; every way to lose one."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
 
 import pytest
-import structlog
 
 from gateway.catalog import EngineState
-from gateway.engine_run import EngineRun
-from gateway.takeover import TakeoverLimits, Takeovers
-from gateway.upstream_values import EngineRequest, EngineUpdate
+from gateway.takeover import TakeoverLimits
+from gateway.upstream_values import EngineUpdate
 from gateway.values import FinishReason
 from steeple_rpc.errors import (
     Aborted,
@@ -18,117 +14,26 @@ from steeple_rpc.errors import (
     EngineFault,
     InvalidRequest,
     Overloaded,
-    ServiceError,
     Unavailable,
 )
+from tests.support.engine_runs import (
+    NUM_TOKENS,
+    PROMPT,
+    Pool,
+    failed,
+    ids,
+    run_of,
+    updates_of,
+)
 from tests.support.gateway_fakes import (
-    MODEL,
-    FakeBackends,
     FakeEngine,
-    FakeUpstream,
     catalog_of,
     ended,
-    engine_facts,
     engine_state,
     first,
     tokens,
 )
 from tests.support.resuming_engine import Life, ResumingEngine, answer, lost
-
-PROMPT = (10, 11, 12)
-NUM_TOKENS = 8
-PATIENCE_S = 5.0
-
-
-class Pool:
-    """Scripted engines that the test brings and takes away."""
-
-    def __init__(self, *engines: ResumingEngine | FakeEngine) -> None:
-        self.states = {index: engine_state(index) for index, _ in enumerate(engines)}
-        upstreams = [FakeUpstream(engine) for engine in engines]  # type: ignore[arg-type] # fakes
-        self.backends = FakeBackends(catalog_of(*self.states.values()), upstreams)
-        self.reasons: list[str] = []
-        """Why each takeover was."""
-
-    def go(self, index: int) -> None:
-        """An engine does not serve any more."""
-        del self.states[index]
-        self._tell()
-
-    def come(self, index: int, **changed: Any) -> None:
-        """It serves, with a new core."""
-        self.states[index] = engine_state(index, **{"instance_id": "new", **changed})
-        self._tell()
-
-    def _tell(self) -> None:
-        self.backends.now = catalog_of(*self.states.values())
-        self.backends.changes.tell()
-
-    @property
-    def is_idle(self) -> bool:
-        return all(upstream.num_here == 0 for upstream in self.backends.engines)
-
-
-def run_of(
-    pool: Pool,
-    *,
-    limits: TakeoverLimits | None = None,
-    timeout_s: float = 60.0,
-    clock: Callable[[], float] | None = None,
-    max_tokens: int | None = NUM_TOKENS,
-    **stopping: int,
-) -> EngineRun:
-    clock = clock or asyncio.get_running_loop().time
-    request = EngineRequest(
-        request_id="u/0#1",
-        model=MODEL,
-        prompt_token_ids=PROMPT,
-        sampling={"seed": 7},
-        stopping=stopping if max_tokens is None else {"max_tokens": max_tokens, **stopping},
-    )
-    return EngineRun(
-        request,
-        engine_facts(),
-        pool.backends,
-        Takeovers(
-            limits or TakeoverLimits(timeout_s=PATIENCE_S),
-            on_success=pool.reasons.append,
-            draw=lambda: 0.0,
-        ),
-        clock,
-        deadline_s=clock() + timeout_s,
-    )
-
-
-def into(updates: list[EngineUpdate]) -> Callable[[EngineUpdate], bool]:
-    """Takes everything."""
-
-    def take(update: EngineUpdate) -> bool:
-        updates.append(update)
-        return True
-
-    return take
-
-
-async def updates_of(run: EngineRun) -> list[EngineUpdate]:
-    updates: list[EngineUpdate] = []
-    with structlog.testing.capture_logs():
-        async with asyncio.timeout(PATIENCE_S):
-            await run.run(into(updates))
-    return updates
-
-
-def ids(updates: list[EngineUpdate]) -> list[int]:
-    return [token for update in updates for token in update.token_ids]
-
-
-async def failed(run: EngineRun) -> tuple[list[int], ServiceError]:
-    """What was delivered, and the error."""
-    updates: list[EngineUpdate] = []
-    with structlog.testing.capture_logs(), pytest.raises(ServiceError) as caught:
-        async with asyncio.timeout(PATIENCE_S):
-            await run.run(into(updates))
-    return ids(updates), caught.value
 
 
 @pytest.mark.parametrize("cut", range(NUM_TOKENS))

@@ -1,27 +1,22 @@
-"""An engine as the gateway calls and follows it."""
+"""An engine as the gateway calls it."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
-import grpc
 import pytest
 
 from gateway.clients.engine import EngineClient
-from gateway.upstream_values import EngineRequest, EngineUpdate, TokenLogprobs
-from gateway.upstreams import Engine, Upstream
+from gateway.upstream_values import EngineUpdate, TokenLogprobs
 from gateway.values import FinishReason, LogprobsWanted
 from steeple.common.v1 import finish_reason_pb2, sampling_pb2
 from steeple.engine.v1 import (
-    engine_service_pb2_grpc,
     generate_pb2,
-    info_pb2,
-    step_stream_pb2,
 )
 from steeple_rpc.channel import open_channel
-from steeple_rpc.context import REQUEST_ID_KEY, Context, RpcContext, enter_rpc
+from steeple_rpc.context import RpcContext, enter_rpc
 from steeple_rpc.errors import (
     DeadlineExpired,
     EngineFault,
@@ -30,89 +25,10 @@ from steeple_rpc.errors import (
     ServiceError,
     Unavailable,
 )
-from steeple_rpc.lifecycle import Lifecycle
-from steeple_rpc.status import to_proto
+from tests.support.scripted_engines import REQUEST, Engines, updates_of
 from tests.support.servers import Serving, serving
 
 PATIENCE_S = 5.0
-REQUEST = EngineRequest(
-    request_id="r",
-    model="m",
-    prompt_token_ids=(1, 2),
-    sampling={"seed": 7, "temperature": 0.0},
-    stopping={"max_tokens": 4, "stop_token_ids": (9,)},
-    priority=-2,
-)
-INFO = info_pb2.GetEngineInfoResponse(
-    instance_id="i",
-    model="m",
-    max_model_len=100,
-    max_num_seqs=4,
-    block_size=16,
-    num_blocks=10,
-    runner="fms",
-    load_ns=7,
-    version="9.9",
-    default_sampling=sampling_pb2.SamplingParams(temperature=0.5),
-    geometry=info_pb2.Geometry(scheduler="continuous"),
-)
-END = generate_pb2.GenerateResponse(
-    finished=generate_pb2.Finished(finish_reason=finish_reason_pb2.FINISH_REASON_MAX_TOKENS)
-)
-
-
-@dataclass
-class Engines(engine_service_pb2_grpc.EngineServiceServicer):
-    """EngineService by script: the responses, then the error or, unless it hangs, the end."""
-
-    responses: list[generate_pb2.GenerateResponse] = field(default_factory=list)
-    error: ServiceError | None = None
-    hangs: bool = False
-    requests: list[generate_pb2.GenerateRequest] = field(default_factory=list)
-    rpc_ids: list[str] = field(default_factory=list)
-    submits: list[step_stream_pb2.SubmitRequest] = field(default_factory=list)
-    left: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def add_to(self, server: grpc.aio.Server) -> None:
-        engine_service_pb2_grpc.add_EngineServiceServicer_to_server(self, server)
-
-    async def StepStream(  # noqa: N802 - named by the contract
-        self, request_iterator: AsyncIterator[step_stream_pb2.StepStreamRequest], context: Context
-    ) -> AsyncIterator[step_stream_pb2.StepStreamResponse]:
-        try:
-            async for message in request_iterator:
-                for command in message.commands:
-                    for update in self._updates(command):
-                        update.number = command.number
-                        yield step_stream_pb2.StepStreamResponse(updates=[update])
-        finally:
-            self.left.set()
-
-    def _updates(
-        self, command: step_stream_pb2.RequestCommand
-    ) -> Iterator[step_stream_pb2.RequestUpdate]:
-        if command.HasField("leave"):
-            self.left.set()
-            return
-        self.requests.append(command.submit.request)
-        self.submits.append(command.submit)
-        self.rpc_ids.append(command.submit.metadata.get(REQUEST_ID_KEY, ""))
-        for response in self.responses:
-            yield step_stream_pb2.RequestUpdate(response=response)
-        if self.error is not None:
-            yield step_stream_pb2.RequestUpdate(error=to_proto(self.error))
-        elif not self.hangs:
-            yield step_stream_pb2.RequestUpdate(response=END)
-
-    async def GetEngineInfo(  # noqa: N802 - named by the contract
-        self, request: info_pb2.GetEngineInfoRequest, context: Context
-    ) -> info_pb2.GetEngineInfoResponse:
-        return INFO
-
-    async def GetLoad(  # noqa: N802 - named by the contract
-        self, request: info_pb2.GetLoadRequest, context: Context
-    ) -> info_pb2.GetLoadResponse:
-        return info_pb2.GetLoadResponse(num_running=2, num_waiting=3)
 
 
 @pytest.fixture
@@ -132,24 +48,6 @@ async def engine(served: Serving) -> AsyncIterator[EngineClient]:
         client = EngineClient(channel, time.monotonic)
         yield client
         await client.close()
-
-
-async def updates_of(
-    engine: EngineClient,
-    timeout_s: float | None = None,
-    request: EngineRequest = REQUEST,
-    *,
-    at_most: int | None = None,
-) -> list[EngineUpdate]:
-    """What the engine tells until its end, or until that is enough."""
-    updates: list[EngineUpdate] = []
-
-    def take(update: EngineUpdate) -> bool:
-        updates.append(update)
-        return len(updates) != at_most
-
-    await engine.generate(request, timeout_s, take)
-    return updates
 
 
 def heard(event: asyncio.Event) -> Callable[[EngineUpdate], bool]:
@@ -384,59 +282,3 @@ async def test_a_call_names_the_rpc_that_it_is_made_for(
 
     await asyncio.create_task(handle())
     assert engines.rpc_ids == ["from-the-caller"]
-
-
-async def test_an_engine_is_followed_while_it_serves(served: Serving) -> None:
-    """No facts before it is ready, facts while it is, none after; each change is told."""
-    lifecycle = Lifecycle(served.health)
-    await lifecycle.start()
-    changed = asyncio.Event()
-    engine = Engine(served.address, changed.set)
-    following = asyncio.ensure_future(engine.follow())
-    try:
-        assert engine.facts is None
-        for ready in (True, False):
-            await lifecycle.set_ready(ready=ready)
-            async with asyncio.timeout(PATIENCE_S):
-                await changed.wait()
-            changed.clear()
-            assert (engine.facts is not None) is ready
-    finally:
-        following.cancel()
-        await asyncio.wait({following})
-        await engine.close()
-
-
-async def test_an_engine_that_falls_silent_is_left(served: Serving, engines: Engines) -> None:
-    """Its stream may be as dead as its answers: who comes later gets a new one."""
-    engine = Engine(served.address, lambda: None)
-    await updates_of(engine.client)
-    engine._interrupt()
-    async with asyncio.timeout(PATIENCE_S):
-        await engines.left.wait()
-    await updates_of(engine.client)
-    await engine.close()
-
-
-async def test_live_requests_are_counted_while_they_run(served: Serving) -> None:
-    engine = Engine(served.address, lambda: None)
-    async with engine.attempt(), engine.attempt():
-        assert engine.load.num_here == 2
-        assert engine.load.num_reported is None
-    assert engine.load.num_here == 0
-    await engine.close()
-
-
-async def test_what_a_service_told_before_it_stopped_serving_is_not_believed() -> None:
-    """It answers again and drains: the facts that were asked for come after that news."""
-
-    async def learn() -> str:
-        # What its watch does meanwhile.
-        upstream._is_serving = False
-        return "facts"
-
-    async with open_channel("127.0.0.1:1") as channel:
-        upstream = Upstream("u", channel, learn, lambda: None, on_stall=lambda: None)
-        upstream._is_serving = upstream._is_silent = True
-        await upstream._come_back()
-    assert upstream.facts is None
