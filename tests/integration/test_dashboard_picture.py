@@ -14,14 +14,15 @@ from tools.pictures.scene import Scene, Stretch
 
 SHORT = Scene(
     stretches=(
-        Stretch(length_s=3, rate=8),
+        Stretch(length_s=3, rate=4),
         Stretch(length_s=0.5, rate=200),
-        Stretch(length_s=6, rate=4),
+        Stretch(length_s=6, rate=2),
     ),
-    kill_at_s=4,
+    kill_at_s=3,
     max_tokens=40,
 )
-ENGINE = ("--runner=fake", "--fake-step-ms=10", "--max-num-seqs=4", "--num-blocks=64")
+ENGINE = ("--runner=fake", "--fake-step-ms=20", "--max-num-seqs=4", "--num-blocks=64")
+"""Serves at most 8 requests a second, so that the burst fills its 20 places at any pace."""
 
 
 def test_a_short_run_fills_the_panels(tmp_path: Path) -> None:
