@@ -122,6 +122,7 @@ async def test_a_deadline_is_kept(engine: TalkingEngine, stream: StepStream) -> 
     error = await Request(stream, "a", timeout_s=0.05).error()
     assert isinstance(error, DeadlineExpired)
     talk = await engine.talk()
+    await talk.has("a")
     await asyncio.to_thread(eventually, lambda: talk.left == [talk.names["a"]])
 
 
