@@ -39,6 +39,7 @@ from tests.support.gateway_fakes import (
     generation_request,
     tokens,
 )
+from tests.support.virtual_time import in_virtual_time
 
 PROMPT = EncodedPrompt(token_ids=(10, 11, 12), tail_start=1)
 LONG_S = 60.0
@@ -300,6 +301,7 @@ async def test_an_engine_that_skips_the_start_is_at_fault() -> None:
     assert caught.value.reason == "BAD_ENGINE"
 
 
+@in_virtual_time
 async def test_a_caller_who_never_reads_again_loses_everything_in_time() -> None:
     """His handler waits in a write, where no error reaches it."""
     engine, detokenizer = FakeEngine([first(), tokens(0, 5)], hangs=True), FakeDetokenizer()
@@ -311,7 +313,7 @@ async def test_a_caller_who_never_reads_again_loses_everything_in_time() -> None
 
     handling = asyncio.create_task(handle())
     with structlog.testing.capture_logs() as logs:
-        done, _ = await asyncio.wait({handling}, timeout=5.0)
+        done, _ = await asyncio.wait({handling}, timeout=LONG_S)
     assert done
     assert handling.cancelled()
     assert [line["event"] for line in logs] == ["slow_reader_ended"]
@@ -319,6 +321,7 @@ async def test_a_caller_who_never_reads_again_loses_everything_in_time() -> None
     assert detokenizer.sessions[0].is_closed
 
 
+@in_virtual_time
 async def test_a_session_that_never_ends_is_over_in_time() -> None:
     """The engine keeps its deadline; a tokenizer service that hangs has none of its own."""
     engine = FakeEngine([first(), ended(0, 5)])

@@ -8,6 +8,7 @@ import pytest
 from gateway.guarded_outbox import GuardedOutbox, Patience
 from steeple_rpc.errors import DeadlineExpired, Overloaded, ServiceError
 from steeple_rpc.outbox import MAX_BYTES
+from tests.support.virtual_time import in_virtual_time
 
 PATIENCE_S = 5.0
 LONG_S = 60.0
@@ -31,6 +32,7 @@ async def stuck(box: GuardedOutbox[str], *later: tuple[str, int]) -> None:
         await asyncio.Event().wait()
 
 
+@in_virtual_time
 async def test_a_reader_that_is_stuck_when_its_time_is_over_is_cancelled() -> None:
     async def read() -> None:
         box = outbox(timeout_s=SHORT_S, grace_s=SHORT_S)
@@ -41,6 +43,7 @@ async def test_a_reader_that_is_stuck_when_its_time_is_over_is_cancelled() -> No
         await asyncio.create_task(read())
 
 
+@in_virtual_time
 async def test_a_reader_that_is_stuck_when_too_much_waits_is_cancelled() -> None:
     async def read() -> None:
         box = outbox(grace_s=SHORT_S)
@@ -51,6 +54,7 @@ async def test_a_reader_that_is_stuck_when_too_much_waits_is_cancelled() -> None
         await asyncio.create_task(read())
 
 
+@in_virtual_time
 async def test_a_reader_that_is_stuck_after_the_end_is_cancelled() -> None:
     """Nothing more is put then that could show that it is slow."""
 
@@ -65,6 +69,7 @@ async def test_a_reader_that_is_stuck_after_the_end_is_cancelled() -> None:
 
 
 @pytest.mark.parametrize("kind", [DeadlineExpired, Overloaded])
+@in_virtual_time
 async def test_a_reader_that_can_be_told_leaves_with_the_error(kind: type[ServiceError]) -> None:
     box = outbox(timeout_s=SHORT_S if kind is DeadlineExpired else LONG_S)
     if kind is Overloaded:
@@ -74,6 +79,7 @@ async def test_a_reader_that_can_be_told_leaves_with_the_error(kind: type[Servic
     box.release()
 
 
+@in_virtual_time
 async def test_a_reader_is_left_alone_once_it_has_released() -> None:
     """Also when it was told to leave before."""
     box = outbox(timeout_s=SHORT_S)
@@ -84,6 +90,7 @@ async def test_a_reader_is_left_alone_once_it_has_released() -> None:
     assert all(timer.cancelled() for timer in box._timers)
 
 
+@in_virtual_time
 async def test_what_comes_after_the_end_does_not_count_as_slowness() -> None:
     """A stop string closes it while the engine still produces."""
     box = outbox(grace_s=0.0)
@@ -93,6 +100,7 @@ async def test_what_comes_after_the_end_does_not_count_as_slowness() -> None:
     box.release()
 
 
+@in_virtual_time
 async def test_what_comes_after_the_release_ends_nobody() -> None:
     """A session may still tell something while its request leaves; its task has other work then."""
 
@@ -106,6 +114,7 @@ async def test_what_comes_after_the_release_ends_nobody() -> None:
     await asyncio.create_task(read())
 
 
+@in_virtual_time
 async def test_a_reader_that_waits_for_what_comes_next_is_not_slow() -> None:
     """An engine may be silent for far longer than a reader may be busy with one batch."""
     box, got = outbox(max_wait_s=SHORT_S), asyncio.Queue[list[str]]()
