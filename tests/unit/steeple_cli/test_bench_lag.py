@@ -20,15 +20,29 @@ async def test_a_loop_that_was_held_up_is_late() -> None:
     assert seen.is_bottleneck
 
 
-async def test_a_loop_that_computes_is_busy() -> None:
+class _Clocks:
+    """What passes on them from now on."""
+
+    def __init__(self) -> None:
+        self._started_s, self._cpu_s = time.monotonic(), time.thread_time()
+
+    def passed(self) -> tuple[float, float]:
+        """Seconds, and those of them in which this thread computed."""
+        return time.monotonic() - self._started_s, time.thread_time() - self._cpu_s
+
+
+async def test_a_loop_is_busy_while_it_computes_and_not_while_it_waits() -> None:
+    """No less than within it, no more than around it, wherever this thread stands still."""
+    around = _Clocks()
     async with watched() as watch:
-        start = time.thread_time()
-        while time.thread_time() < start + 0.02:
+        within = _Clocks()
+        while within.passed()[1] < 0.02:
             pass
-        computed, waited = watch.seen(), time.monotonic()
         await asyncio.sleep(0.05)
-    assert time.monotonic() > waited
-    assert computed.busy_share > watch.seen().busy_share > 0.0
+        least_s, least_cpu_s = within.passed()
+        seen = watch.seen()
+        most_s, most_cpu_s = around.passed()
+    assert 0.0 < least_cpu_s / most_s <= seen.busy_share <= most_cpu_s / least_s
 
 
 def test_it_is_the_bottleneck_where_it_is_too_late_or_too_busy() -> None:
