@@ -20,6 +20,8 @@ from steeple_rpc.lifecycle import Lifecycle
 from tests.support.answers import chat_events, generate_events, played
 from tests.support.scripted import ScriptedInference
 from tests.support.servers import Serving, serving
+from tests.support.step_engine import Observer
+from tests.support.waiting import eventually
 
 
 @dataclass
@@ -118,7 +120,7 @@ async def test_every_parameter_has_its_option(
         *("--logit-bias=5:-1.5", "--logit-bias=7:2", "--bad-word=fox", "--bad-word=dog"),
         *("--min-tokens=2", "--stop-token-id=9", "--ignore-eos", "--keep-stop"),
         *("--time-limit-ms=50", "--special-tokens", "--token-details", "--logprobs=0"),
-        *("--logprob-token-id=3", "--cache-salt=s", "--timeout=5"),
+        *("--logprob-token-id=3", "--cache-salt=s", "--timeout=60"),
     )
     assert result.exit_code == 0, result.stderr
     (request,) = script.requests
@@ -268,14 +270,18 @@ async def test_a_conversation_ends_with_the_first_error(
     assert len(script.requests) == 1
 
 
-async def test_wait_ends_0_once_ready(steeple: Command, served: Serving) -> None:
-    lifecycle = Lifecycle(served.health)
-    await lifecycle.start()
-    waiting = asyncio.ensure_future(steeple("wait", "--timeout=10"))
-    await asyncio.wait({waiting}, timeout=0.05)
-    assert not waiting.done()
-    await lifecycle.set_ready(ready=True)
-    result = await waiting
+async def test_wait_ends_0_once_ready() -> None:
+    calls = Observer()
+    async with serving(observers=[calls]) as served:
+        lifecycle = Lifecycle(served.health)
+        await lifecycle.start()
+        waiting = asyncio.ensure_future(Command(served.address)("wait", "--timeout=60"))
+        await asyncio.to_thread(eventually, lambda: len(calls.begun) > 0)
+        # It has asked: time to end, for one that takes any answer for the right one.
+        await asyncio.wait({waiting}, timeout=0.05)
+        assert not waiting.done()
+        await lifecycle.set_ready(ready=True)
+        result = await waiting
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
 
 
