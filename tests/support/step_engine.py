@@ -22,7 +22,7 @@ from steeple_rpc.errors import (
 from steeple_rpc.observing import Metadata, RpcEnd
 from steeple_rpc.outbox import Outbox
 from tests.support.engine_infos import engine_info
-from tests.support.waiting import eventually
+from tests.support.waiting import LIMIT_S, eventually
 
 # The stubs' streams are generic in their stubs only.
 Call = Any
@@ -133,7 +133,7 @@ async def send(call: Call, *commands: step_stream_pb2.RequestCommand) -> None:
 
 async def heard(call: Call) -> Updates:
     """The next message."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LIMIT_S):
         message = await call.read()
     assert message is not grpc.aio.EOF
     return list(message.updates)
