@@ -21,11 +21,12 @@ from steeple_client.credentials import Credentials
 from steeple_client.retries import Repeatable
 from steeple_client.terms import Terms
 from tests.support.answers import generate_events, played
-from tests.support.async_leaving import WAYS, Leave
+from tests.support.async_leaving import STREAM_WAYS, Leave
 from tests.support.client_calls import FINISHED, STARTED
 from tests.support.endless import EndlessAnswers
 from tests.support.scripted import ScriptedInference
 from tests.support.servers import Serving
+from tests.support.waiting import LIMIT_S
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ async def client(served: Serving) -> AsyncIterator[AsyncClient]:
         yield client
 
 
-@pytest.mark.parametrize("leave", WAYS)
+@pytest.mark.parametrize("leave", STREAM_WAYS)
 async def test_leaving_an_async_stream_ends_its_work(
     endless: Serving, answers: EndlessAnswers, leave: Leave
 ) -> None:
@@ -42,6 +43,23 @@ async def test_leaving_an_async_stream_ends_its_work(
         kept = await leave(client)
         await answers.idle()
     del kept
+
+
+async def test_who_loses_patience_with_a_reply_ends_its_work(
+    endless: Serving, answers: EndlessAnswers
+) -> None:
+    async def ask(client: AsyncClient, patience: asyncio.Timeout) -> None:
+        async with patience:
+            await client.generate("x")
+
+    async with AsyncClient(endless.address) as client:
+        patience = asyncio.timeout(None)
+        asking = asyncio.create_task(ask(client, patience))
+        await answers.begun()
+        patience.reschedule(0.0)
+        with pytest.raises(TimeoutError):
+            await asking
+        await answers.idle()
 
 
 async def test_an_async_stream_is_under_way_before_it_is_read(
@@ -122,7 +140,7 @@ async def test_a_cancel_ends_the_pause_of_an_async_stream(
         await asked.wait()
         await asyncio.wait({reading}, timeout=0.05)
         stream.cancel()
-        assert await asyncio.wait_for(reading, 5) == []
+        assert await asyncio.wait_for(reading, LIMIT_S) == []
     assert len(script.requests) == 1
 
 
@@ -177,7 +195,7 @@ async def test_a_reader_that_is_cancelled_ends_the_call_and_cuts_off_no_read() -
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading
-    await asyncio.wait_for(silent.has_ended.wait(), 5)
+    await asyncio.wait_for(silent.has_ended.wait(), LIMIT_S)
     assert not silent.was_cut_off
     await caller.close()
 

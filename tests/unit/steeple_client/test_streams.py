@@ -22,6 +22,7 @@ from tests.support.endless import EndlessAnswers
 from tests.support.leaving import WAYS, Leave
 from tests.support.scripted import ScriptedInference
 from tests.support.servers import Serving
+from tests.support.waiting import LIMIT_S
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ async def test_a_cancel_ends_the_pause_before_the_next_attempt(
         await asked.wait()
         await asyncio.wait({reading}, timeout=0.05)
         stream.cancel()
-        assert await asyncio.wait_for(reading, 5) == []
+        assert await asyncio.wait_for(reading, LIMIT_S) == []
     assert len(script.requests) == 1
 
 
@@ -167,12 +168,17 @@ async def test_a_stream_without_an_end_is_no_answer(
 
 
 _INTERRUPTED = """
-import signal, sys
+import os, signal, sys, threading, time
 from steeple_client import Client
-def interrupt(*_): raise KeyboardInterrupt
-signal.signal(signal.SIGALRM, interrupt)
+main = threading.get_ident()
+def interrupt_once_told_and_it_waits():
+    sys.stdin.readline()
+    while sys._current_frames()[main].f_code is not threading.Condition.wait.__code__:
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGINT)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell has it ignored
 client = Client(sys.argv[1])
-signal.setitimer(signal.ITIMER_REAL, 0.5)
+threading.Thread(target=interrupt_once_told_and_it_waits, daemon=True).start()
 try:
     {call}
 except KeyboardInterrupt as error:
@@ -195,8 +201,11 @@ async def test_an_interrupt_in_the_terminal_ends_the_work(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
+    assert process.stdin is not None
     assert process.stdout is not None
     try:
+        await answers.begun()
+        process.stdin.write(b"\n")
         assert await process.stdout.readline() == b"interrupted\n"
         await answers.idle()
     finally:
