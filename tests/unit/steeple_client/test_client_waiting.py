@@ -1,6 +1,7 @@
 """Either client waits until a gateway serves, and no longer than it was told."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from grpc_health.v1 import health_pb2
@@ -8,8 +9,9 @@ from grpc_health.v1 import health_pb2
 from steeple_client import AsyncClient, Client
 from steeple_rpc.errors import DeadlineExpired
 from steeple_rpc.lifecycle import Lifecycle
-from tests.support.client_calls import PATIENCE_S, Calls, refusal
+from tests.support.client_calls import Calls, refusal
 from tests.support.servers import Serving, serving
+from tests.support.waiting import LIMIT_S
 
 
 async def test_a_client_that_waits_returns_once_the_gateway_serves(
@@ -18,7 +20,7 @@ async def test_a_client_that_waits_returns_once_the_gateway_serves(
     """Not before: the port is open long before the models are loaded."""
     lifecycle = Lifecycle(served.health)
     await lifecycle.start()
-    waiting = asyncio.ensure_future(calls.wait_until_ready(PATIENCE_S))
+    waiting = asyncio.ensure_future(calls.wait_until_ready(LIMIT_S))
     await asyncio.wait({waiting}, timeout=0.05)
     assert not waiting.done()
     await lifecycle.set_ready(ready=True)
@@ -26,17 +28,16 @@ async def test_a_client_that_waits_returns_once_the_gateway_serves(
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-async def test_a_client_that_waits_may_come_before_the_gateway(kind: str) -> None:
-    """The port is closed when the waiting begins; the server starts after the first refusal."""
-    async with serving() as placeholder:
-        address = placeholder.address
+async def test_a_client_that_waits_may_come_before_the_gateway(kind: str, tmp_path: Path) -> None:
+    """Nobody is there when the waiting begins; a port that is free might be taken meanwhile."""
+    address = f"unix:{tmp_path}/s"
     if kind == "sync":
         with Client(address) as client:
-            waiting = asyncio.ensure_future(asyncio.to_thread(client.wait_until_ready, PATIENCE_S))
+            waiting = asyncio.ensure_future(asyncio.to_thread(client.wait_until_ready, LIMIT_S))
             await _serve_until(waiting, address)
     else:
         async with AsyncClient(address) as aclient:
-            await _serve_until(asyncio.ensure_future(aclient.wait_until_ready(PATIENCE_S)), address)
+            await _serve_until(asyncio.ensure_future(aclient.wait_until_ready(LIMIT_S)), address)
 
 
 async def _serve_until(waiting: "asyncio.Future[None]", address: str) -> None:
