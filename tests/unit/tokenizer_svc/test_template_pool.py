@@ -11,13 +11,15 @@ import structlog
 
 from steeple_rpc.errors import InvalidRequest
 from tests.support.templates import ATTACKS, DEEP_COMPARISON, in_process
-from tests.support.waiting import eventually
+from tests.support.waiting import LIMIT_S, eventually
 from tokenizer_svc.chat.template_meter import RenderLimits
 from tokenizer_svc.chat.template_pool import TemplatePool
 from tokenizer_svc.chat.template_process import TemplateProcess
 from tokenizer_svc.errors import StartupError
 
 LIMITS = RenderLimits(max_chars=1 << 20, max_work=16 << 20, max_cpu_s=0.25)
+LITTLE_WORK = 1 << 18
+"""Done long before the time is over, also on a slow machine."""
 MESSAGES = {"messages": [{"role": "user", "content": "Grüße \ud83e 🦊 <|end|>"}], "tools": None}
 SOURCE = "{% for m in messages %}{{ m.role }}: {{ m|tojson }}\n{% endfor %}{{ tools is none }}"
 
@@ -51,11 +53,11 @@ def test_what_the_template_raises_is_told(pool: TemplatePool) -> None:
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_an_attack_is_told_as_it_would_be_here(pool: TemplatePool, attack: str) -> None:
     """The confined process lacks nothing that a refusal needs."""
-    source = ATTACKS[attack]
+    source, limits = ATTACKS[attack], replace(LIMITS, max_work=LITTLE_WORK)
     told = []
     for make in (pool.template, in_process):
         with pytest.raises(InvalidRequest) as caught:
-            make(source).render(MESSAGES, LIMITS)
+            make(source).render(MESSAGES, limits)
         told.append((caught.value.reason, caught.value.message))
     assert told[0] == told[1]
 
@@ -100,7 +102,7 @@ def test_a_worker_that_was_killed_is_replaced_and_the_rendering_repeated(
     template = pool.template("still here")
     for worker in _workers():
         worker.kill()
-        worker.wait(10)
+        worker.wait(LIMIT_S)
     assert [template.render(MESSAGES, LIMITS) for _ in range(4)] == ["still here"] * 4
 
 
