@@ -21,7 +21,6 @@ from steeple_client import (
 )
 from steeple_rpc.errors import ServiceError
 
-PATIENCE_S = 5.0
 STARTED = Started(
     request_id="r",
     model="m",

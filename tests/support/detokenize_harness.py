@@ -18,8 +18,8 @@ from steeple_rpc.errors import ServiceError, Unavailable
 from steeple_rpc.outbox import Outbox
 from tests.support.gateway_fakes import tokenizer_facts
 from tests.support.servers import serving
+from tests.support.waiting import LIMIT_S
 
-PATIENCE_S = 5.0
 OPTIONS = SessionOptions(
     model="m",
     prompt_tail_ids=(1, 2),
@@ -68,7 +68,7 @@ class Service(tokenizer_service_pb2_grpc.TokenizerServiceServicer):
 
     async def command(self) -> Any:
         """The next command that came."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(LIMIT_S):
             return await self.commands.get()
 
     def send(self, session: int, **update: Any) -> None:
@@ -119,13 +119,13 @@ def outbox() -> Outbox[TextUpdate]:
 async def batch(outbox: Outbox[TextUpdate]) -> list[TextUpdate]:
     """The next batch."""
     batches = outbox.batches()
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(LIMIT_S):
         return await anext(batches)
 
 
 async def rest(outbox: Outbox[TextUpdate]) -> list[TextUpdate]:
     """All updates that are left, up to the session's good end."""
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(LIMIT_S):
         return [update async for batch in outbox.batches() for update in batch]
 
 

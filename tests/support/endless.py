@@ -6,7 +6,7 @@ from typing import Any
 
 from steeple.inference.v1 import generate_pb2
 from tests.support.answers import generate_events
-from tests.support.client_calls import PATIENCE_S
+from tests.support.waiting import LIMIT_S
 
 
 class EndlessAnswers:
@@ -44,7 +44,7 @@ class EndlessAnswers:
         await self._until(lambda: self.num_begun > 0 and self.num_live == 0)
 
     async def _until(self, condition: Any) -> None:
-        async with asyncio.timeout(PATIENCE_S), self._changed:
+        async with asyncio.timeout(LIMIT_S), self._changed:
             await self._changed.wait_for(condition)
 
     async def _count(self, change: int) -> None:

@@ -23,10 +23,10 @@ from tests.support.gateway_fakes import (
     engine_state,
 )
 from tests.support.resuming_engine import ResumingEngine
+from tests.support.waiting import LIMIT_S
 
 PROMPT = (10, 11, 12)
 NUM_TOKENS = 8
-PATIENCE_S = 5.0
 
 
 class Pool:
@@ -82,7 +82,7 @@ def run_of(
         engine_facts(),
         pool.backends,
         Takeovers(
-            limits or TakeoverLimits(timeout_s=PATIENCE_S),
+            limits or TakeoverLimits(timeout_s=LIMIT_S),
             on_success=pool.reasons.append,
             draw=lambda: 0.0,
         ),
@@ -105,7 +105,7 @@ async def updates_of(run: EngineRun) -> list[EngineUpdate]:
     """All that comes of a run which ends well."""
     updates: list[EngineUpdate] = []
     with structlog.testing.capture_logs():
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(LIMIT_S):
             await run.run(into(updates))
     return updates
 
@@ -119,6 +119,6 @@ async def failed(run: EngineRun) -> tuple[list[int], ServiceError]:
     """What was delivered, and the error."""
     updates: list[EngineUpdate] = []
     with structlog.testing.capture_logs(), pytest.raises(ServiceError) as caught:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(LIMIT_S):
             await run.run(into(updates))
     return ids(updates), caught.value

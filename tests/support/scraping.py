@@ -7,6 +7,8 @@ from typing import TypeAlias
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support.waiting import LIMIT_S
+
 Labels: TypeAlias = Mapping[str, str]
 
 
@@ -37,7 +39,7 @@ def scrape(address: str) -> Scrape:
 
 def scrape_text(address: str) -> str:
     """The text that a metrics port answers with."""
-    connection = http.client.HTTPConnection(address, timeout=10)
+    connection = http.client.HTTPConnection(address, timeout=LIMIT_S)
     try:
         connection.request("GET", "/metrics")
         return connection.getresponse().read().decode()

@@ -14,7 +14,7 @@ from steeple_rpc.errors import (
     ServiceError,
 )
 from steeple_rpc.status import to_proto
-from tests.support.waiting import eventually
+from tests.support.waiting import LIMIT_S, eventually
 
 Response = generate_pb2.GenerateResponse
 END = Response(finished=generate_pb2.Finished())
@@ -138,6 +138,6 @@ class Request:
 
     async def error(self) -> Any:
         """What it ends with."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LIMIT_S):
             await asyncio.wait({self.task})
         return self.task.exception()

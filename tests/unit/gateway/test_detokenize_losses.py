@@ -13,7 +13,6 @@ from steeple_rpc.channel import open_channel
 from steeple_rpc.errors import DeadlineExpired, Unavailable
 from tests.support.detokenize_harness import (
     OPTIONS,
-    PATIENCE_S,
     Harness,
     Service,
     batch,
@@ -23,6 +22,7 @@ from tests.support.detokenize_harness import (
     outbox,
     rest,
 )
+from tests.support.waiting import LIMIT_S
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ async def test_a_session_of_a_lost_stream_goes_on_at_the_next_one(harness: Harne
 async def test_what_is_pushed_while_no_stream_is_there_is_told_to_the_next_one(
     harness: Harness,
 ) -> None:
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(LIMIT_S):
         await harness.service.streams.get()
     session = harness.client.open(OPTIONS, outbox())
     await harness.service.command()
@@ -119,7 +119,7 @@ async def test_sessions_end_when_no_stream_comes_in_time() -> None:
             harness.client.open(OPTIONS, outbox())
         service.is_gone = False
         again = outbox()
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(LIMIT_S):
             for _ in range(2):
                 await service.begun.get()
         harness.client.open(OPTIONS, again)
@@ -144,7 +144,7 @@ async def test_a_service_that_does_not_read_loses_its_sessions_and_a_new_stream_
     """More waits than may: told to every session at once, and never the end of decoding."""
     service = Service()  # type: ignore[abstract] # the other RPCs are not called
     async with harness_of(service, max_command_bytes=300) as harness:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(LIMIT_S):
             await service.begun.get()
         other, box = outbox(), outbox()
         harness.client.open(OPTIONS, other)
@@ -154,7 +154,7 @@ async def test_a_service_that_does_not_read_loses_its_sessions_and_a_new_stream_
             harness.client.open(OPTIONS, outbox())
         for ended in (other, box):
             assert (await end(ended)).reason == "TOKENIZER_LOST"
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(LIMIT_S):
             await service.begun.get()
         again = outbox()
         harness.client.open(OPTIONS, again)
@@ -164,14 +164,14 @@ async def test_a_service_that_does_not_read_loses_its_sessions_and_a_new_stream_
 
 async def test_a_stream_that_is_cancelled_here_is_replaced(harness: Harness) -> None:
     """Grpc's reader raises what the task's own end raises: only that may end the task."""
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(LIMIT_S):
         await harness.service.streams.get()
     box = outbox()
     harness.client.open(OPTIONS, box)
     await harness.service.command()
     assert harness.client._call is not None
     harness.client._call.cancel()
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(LIMIT_S):
         await harness.service.streams.get()
     assert (await harness.service.command()).WhichOneof("command") == "open"
 

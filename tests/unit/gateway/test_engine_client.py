@@ -27,8 +27,7 @@ from steeple_rpc.errors import (
 )
 from tests.support.scripted_engines import REQUEST, Engines, updates_of
 from tests.support.servers import Serving, serving
-
-PATIENCE_S = 5.0
+from tests.support.waiting import LIMIT_S
 
 
 @pytest.fixture
@@ -136,7 +135,7 @@ async def test_every_parameter_travels(engine: EngineClient, engines: Engines) -
         logprobs=LogprobsWanted(token_ids=(3, 1)),
         cache_salt="s",
     )
-    await updates_of(engine, PATIENCE_S, request)
+    await updates_of(engine, LIMIT_S, request)
     (got,) = engines.requests
     assert dict(got.sampling.logit_bias) == {5: -1.0}
     assert (got.sampling.length_penalty.start_index, got.cache_salt) == (1, "s")
@@ -240,10 +239,10 @@ async def test_a_deadline_is_kept(engine: EngineClient, engines: Engines) -> Non
 async def test_an_engine_is_told_how_long_the_caller_waits(
     engine: EngineClient, engines: Engines
 ) -> None:
-    for timeout_s in (5.0, None):
+    for timeout_s in (LIMIT_S, None):
         await updates_of(engine, timeout_s)
     first, second = engines.submits
-    assert first.timeout_ns == 5_000_000_000
+    assert first.timeout_ns == LIMIT_S * 1_000_000_000
     assert not second.HasField("timeout_ns")
 
 
@@ -267,7 +266,7 @@ async def test_leaving_a_request_ends_it_on_the_engine(
     generating = asyncio.create_task(engine.generate(REQUEST, None, heard(started_here)))
     await started_here.wait()
     generating.cancel()
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(LIMIT_S):
         await engines.left.wait()
 
 

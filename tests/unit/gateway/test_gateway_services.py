@@ -43,6 +43,7 @@ from tests.support.gateway_fakes import (
     tokens,
 )
 from tests.support.servers import drained, failure, serving
+from tests.support.waiting import LIMIT_S
 
 Finish = finish_reason_pb2.FinishReason
 # They exist in the stubs only, and differ by service.
@@ -166,7 +167,7 @@ async def test_a_caller_who_leaves_ends_the_engines_call(
     await call.read()
     assert engine.num_running == 1
     call.cancel()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LIMIT_S):
         await engine.left.wait()
 
 

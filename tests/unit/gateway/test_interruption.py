@@ -6,8 +6,7 @@ import pytest
 
 from gateway.interruption import Interruption
 from steeple_rpc.errors import Unavailable
-
-PATIENCE_S = 5.0
+from tests.support.waiting import LIMIT_S
 
 
 async def test_whoever_waits_in_a_block_leaves_with_the_error() -> None:
@@ -21,7 +20,7 @@ async def test_whoever_waits_in_a_block_leaves_with_the_error() -> None:
     await asyncio.sleep(0)
     error = Unavailable("silent", reason="ENGINE_STALLED")
     interruption.interrupt(error)
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(LIMIT_S):
         assert await asyncio.gather(*waiting, return_exceptions=True) == [error, error]
 
 

@@ -17,7 +17,7 @@ from steeple_rpc.errors import (
 )
 from tests.support.servers import Serving, serving
 from tests.support.step_talks import END, Request, TalkingEngine
-from tests.support.waiting import eventually
+from tests.support.waiting import LIMIT_S, eventually
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ async def test_nothing_is_left_of_a_stream_that_is_over(
     await stream.close()
     assert request.task.done()
     assert (await request.error()).reason == "ENGINE_LOST"
-    _, pending = await asyncio.wait(tasks, timeout=10)
+    _, pending = await asyncio.wait(tasks, timeout=LIMIT_S)
     assert not pending
 
 

@@ -18,9 +18,9 @@ from steeple_rpc.errors import Overloaded, ServiceError, Unavailable
 from tests.support.gateway_fakes import FakeBackends, FakeTokenizer, catalog_of, engine_state
 from tests.support.servers import failure, serving
 from tests.support.token_door import TokenDoor
+from tests.support.waiting import LIMIT_S
 
 PART = MAX_CALLS // PARTS
-PATIENCE_S = 30.0
 
 
 class HeldTokenizer(FakeTokenizer):
@@ -59,7 +59,7 @@ class AskedBackends(FakeBackends):
 
     async def were_asked(self, times: int) -> None:
         """Return once they were asked so often again, and whoever asked waits."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(LIMIT_S):
             for _ in range(times):
                 await self._questions.get()
 
@@ -102,7 +102,7 @@ async def tokenizing(
 
 async def first_failure(calls: Sequence["asyncio.Task[Any]"]) -> Overloaded:
     """The refusal that ends one of these calls while the others wait."""
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(LIMIT_S):
         (ended,), _ = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
     error = await failure(ended)
     assert isinstance(error, Overloaded)

@@ -10,8 +10,7 @@ from steeple_rpc.channel import open_channel
 from steeple_rpc.lifecycle import Lifecycle
 from tests.support.scripted_engines import Engines, updates_of
 from tests.support.servers import Serving, serving
-
-PATIENCE_S = 5.0
+from tests.support.waiting import LIMIT_S
 
 
 @pytest.fixture
@@ -36,7 +35,7 @@ async def test_an_engine_is_followed_while_it_serves(served: Serving) -> None:
         assert engine.facts is None
         for ready in (True, False):
             await lifecycle.set_ready(ready=ready)
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(LIMIT_S):
                 await changed.wait()
             changed.clear()
             assert (engine.facts is not None) is ready
@@ -51,7 +50,7 @@ async def test_an_engine_that_falls_silent_is_left(served: Serving, engines: Eng
     engine = Engine(served.address, lambda: None)
     await updates_of(engine.client)
     engine._interrupt()
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(LIMIT_S):
         await engines.left.wait()
     await updates_of(engine.client)
     await engine.close()

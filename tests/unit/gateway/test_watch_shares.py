@@ -19,6 +19,7 @@ from steeple_rpc.errors import Overloaded
 from tests.support.gateway_fakes import FakeBackends, catalog_of, engine_state
 from tests.support.servers import failure, serving
 from tests.support.token_door import TokenDoor
+from tests.support.waiting import LIMIT_S
 
 PART = MAX_WATCHERS // PARTS
 QUIET = load_service_pb2.WatchLoadRequest(interval_ms=60_000)
@@ -41,7 +42,7 @@ class Watching:
 
     async def begin_again(self, name: str) -> None:
         """The same, as soon as there is a place."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(LIMIT_S):
             while True:
                 with contextlib.suppress(grpc.aio.AioRpcError):
                     await self.begin(name)

@@ -14,6 +14,7 @@ from steeple_rpc.errors import InvalidRequest, Unavailable
 from tests.support.answers import load
 from tests.support.scripted import ScriptedLoads
 from tests.support.servers import Serving, serving
+from tests.support.waiting import LIMIT_S
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ async def test_a_watch_tells_until_it_is_left(served: Serving, loads: ScriptedLo
             if len(seen) == 2:
                 break
     assert (seen, loads.intervals_ms) == ([1, 2], [250])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LIMIT_S):
         await loads.left.wait()
 
 
@@ -82,7 +83,7 @@ async def test_a_blocking_watch_is_left_by_closing_it(
                 told.close()  # type: ignore[attr-defined] # a generator
 
     assert await asyncio.to_thread(blocking) == to_load(load())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LIMIT_S):
         await loads.left.wait()
     assert loads.intervals_ms == [2000]
 

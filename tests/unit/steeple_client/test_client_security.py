@@ -12,6 +12,7 @@ from tests.support.certificates import Authority
 from tests.support.client_calls import Asynchronous, Calls, Threaded, refusal
 from tests.support.scripted import ScriptedInference
 from tests.support.servers import serving
+from tests.support.waiting import LIMIT_S
 
 
 class ShownTokens(grpc.aio.ServerInterceptor):
@@ -50,4 +51,4 @@ async def test_by_mutual_tls_each_call_carries_the_token_that_the_file_has(
         assert tokens.shown == ["Bearer first"] * 2 + ["Bearer the-second"] * 2
         stranger = AsyncClient(served.address, tls=authority.client(), retries=NO_RETRIES)
         async with stranger:
-            assert isinstance(await refusal(stranger.generate("x", timeout_s=5)), Unavailable)
+            assert isinstance(await refusal(stranger.generate("x", timeout_s=LIMIT_S)), Unavailable)

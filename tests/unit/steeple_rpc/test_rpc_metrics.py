@@ -21,7 +21,7 @@ from steeple_rpc.server import BindRefused
 from tests.support.scraping import read, scrape
 from tests.support.scripted import ScriptedInference
 from tests.support.servers import ServerSettings, drained, failure, serving
-from tests.support.waiting import eventually
+from tests.support.waiting import LIMIT_S, eventually
 
 GENERATE = "/steeple.inference.v1.InferenceService/Generate"
 STREAM = "/steeple.inference.v1.InferenceService/GenerateStream"
@@ -151,7 +151,7 @@ def test_a_scrape_tells_the_process_and_what_was_counted() -> None:
 def test_only_metrics_are_served_and_nothing_is_told_of_the_machine() -> None:
     with served(CollectorRegistry()) as address:
         for path, status in (("/metrics", 200), ("/", 404), ("/metrics/x", 404)):
-            connection = http.client.HTTPConnection(address, timeout=10)
+            connection = http.client.HTTPConnection(address, timeout=LIMIT_S)
             connection.request("GET", path)
             reply = connection.getresponse()
             assert reply.status == status
@@ -167,7 +167,7 @@ def test_silent_connections_are_bounded_and_hold_up_no_scrape() -> None:
         silent = [socket.create_connection((host, int(port))) for _ in range(MAX_SCRAPES - 1)]
         assert scrape(address).families == []
         silent += [socket.create_connection((host, int(port))) for _ in range(2)]
-        silent[-1].settimeout(10)
+        silent[-1].settimeout(LIMIT_S)
         assert silent[-1].recv(1) == b""
         for connection in silent:
             connection.close()

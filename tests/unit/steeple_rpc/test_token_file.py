@@ -10,6 +10,7 @@ import structlog
 from steeple_rpc.auth.token_file import TokenFile
 from steeple_rpc.auth.token_table import TokenRecord, TokensRefused, digest_of, record_text
 from steeple_rpc.principal import Principal
+from tests.support.waiting import LIMIT_S
 
 
 def text_for(*tokens: str) -> str:
@@ -93,7 +94,7 @@ async def test_following_keeps_the_table_true(path: Path) -> None:
     following = asyncio.create_task(file.follow())
     try:
         replace(path, text_for("second"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LIMIT_S):
             while file.table.find("second") is None:  # noqa: ASYNC110 - there is no event to await
                 await asyncio.sleep(0.001)
     finally:

@@ -12,6 +12,7 @@ from steeple_rpc import status
 from steeple_rpc.channel import open_channel
 from tests.support.tokenizer_harness import Harness, serving_tokenizers, token
 from tests.support.tokenizers import loaded_family
+from tests.support.waiting import LIMIT_S
 from tokenizer_svc.tokenizer import TextBounds
 
 
@@ -175,7 +176,7 @@ async def test_a_gateway_that_leaves_takes_its_sessions_along(harness: Harness) 
     await updates_of(call, 1)
     call.cancel()
     # Stopping waits for handlers: none may be left behind.
-    await harness.server.stop(5)
+    await harness.server.stop(LIMIT_S)
     assert harness.service.num_streams == 0
 
 
