@@ -9,6 +9,7 @@ import pytest
 from steeple_demo import model_dir
 from tests.support.cluster import Cluster
 from tests.support.guarded import GuardedGateway
+from tests.support.pace import Pace
 from tests.support.refusals import Ask, engine_of, gateway_of
 
 
@@ -23,6 +24,12 @@ def sockets() -> Iterator[Path]:
     """A directory with a path short enough for Unix sockets."""
     with TemporaryDirectory(prefix="steeple-") as directory:
         yield Path(directory)
+
+
+@pytest.fixture
+def pace(tmp_path: Path) -> Pace:
+    """Of the fake engines that are given it; fast at first."""
+    return Pace(tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ import pytest
 from steeple_client import FinishReason, GenerateOptions
 from steeple_demo import model_dir
 from tests.support.cluster import Cluster, load_of
-from tests.support.deployment import Service
+from tests.support.deployment import Service, wait_for_event
 from tests.support.fault_counts import is_full
 from tests.support.resumed import KINDS, MAX_TOKENS, Answer, all_kinds, read, read_all
 from tests.support.waiting import eventually
@@ -182,7 +182,7 @@ async def test_a_core_that_raises_is_replaced_under_its_stream(sockets: Path) ->
     raising = ("--fake-failure=raise", "--fake-failure-step=30", "--fake-failure-lasts")
     with Cluster(model_dir(), sockets, engine=(*ENGINE, *raising)) as cluster:
         resumed = await read(cluster.target, PROMPT, KINDS["penalties"])
-        assert "core_lost" in cluster.engines[0].names()
+        await asyncio.to_thread(wait_for_event, cluster.engines[0], "core_lost")
     with Cluster(model_dir(), sockets, engine=ENGINE) as cluster:
         whole = await read(cluster.target, PROMPT, KINDS["penalties"])
     assert resumed.told() == whole.told()

@@ -13,6 +13,7 @@ from steeple.engine.v1 import engine_service_pb2_grpc, info_pb2
 from steeple_client import Client
 from steeple_rpc.channel import open_sync_channel
 from tests.support.deployment import TIMEOUT_S, Service
+from tests.support.pace import Pace
 from tests.support.running import Running
 from tests.support.waiting import eventually
 
@@ -29,6 +30,7 @@ class Cluster(Running):
         num_engines: how many.
         engine: further arguments of each engine.
         gateway: further arguments of the gateway.
+        pace: of fake engines; None = as their arguments say.
     """
 
     def __init__(
@@ -39,11 +41,13 @@ class Cluster(Running):
         num_engines: int = 1,
         engine: Sequence[str] = FAKE,
         gateway: Sequence[str] = (),
+        pace: Pace | None = None,
     ) -> None:
         self._tokenizer_at = f"unix:{directory}/t"
         self._engines_at = [f"unix:{directory}/e{index}" for index in range(num_engines)]
         self._tokenizer_arguments = [f"--model=demo={model_dir}"]
         self._engine_arguments = [f"--model={model_dir}", "--served-model-name=demo", *engine]
+        self._engine_environment = pace.variables if pace else {}
         self._ended: list[Service] = []
         self.tokenizer = self._new_tokenizer()
         self.engines = [self._new_engine(index) for index in range(num_engines)]
@@ -123,7 +127,12 @@ class Cluster(Running):
         return Service("tokenizer_svc", self._tokenizer_arguments, listen=self._tokenizer_at)
 
     def _new_engine(self, index: int) -> Service:
-        return Service("engine_svc", self._engine_arguments, listen=self._engines_at[index])
+        return Service(
+            "engine_svc",
+            self._engine_arguments,
+            listen=self._engines_at[index],
+            environment=self._engine_environment,
+        )
 
 
 def _serves(health: health_pb2_grpc.HealthStub) -> bool:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ class Service:
         arguments: its command line, without --listen and log options.
         listen: where it serves; port 0 picks one, told by `address`.
         python: of an environment that holds its own copy of us; None = this one's, this checkout.
+        environment: what is added to it.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Service:
         *,
         listen: str = "127.0.0.1:0",
         python: Path | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.module = module
         self.events: list[dict[str, Any]] = []
@@ -45,7 +47,7 @@ class Service:
                 *(python or sys.executable, "-m", module, f"--listen={listen}"),
                 *("--log-format=json", "--log-level=debug", *arguments),
             ],
-            env={**os.environ, "PYTHONPATH": paths},
+            env={**os.environ, "PYTHONPATH": paths, **(environment or {})},
             # `-m` looks into the current folder first.
             cwd=python.parent if python else None,
             stdin=subprocess.DEVNULL,

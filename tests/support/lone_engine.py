@@ -18,6 +18,7 @@ from steeple_rpc.channel import open_sync_channel
 from steeple_rpc.errors import ServiceError
 from tests.support.cluster import FAKE
 from tests.support.deployment import TIMEOUT_S, Service
+from tests.support.pace import Pace
 from tests.support.running import Running
 from tests.support.waiting import eventually
 
@@ -93,13 +94,21 @@ class LoneEngine(Running):
         model_dir: the model's.
         arguments: further ones.
         listen: where it serves.
+        pace: of its steps; None = as its arguments say.
     """
 
-    def __init__(self, model_dir: Path, *arguments: str, listen: str = "127.0.0.1:0") -> None:
+    def __init__(
+        self,
+        model_dir: Path,
+        *arguments: str,
+        listen: str = "127.0.0.1:0",
+        pace: Pace | None = None,
+    ) -> None:
         self.service = Service(
             "engine_svc",
             [f"--model={model_dir}", "--served-model-name=demo", *FAKE, *arguments],
             listen=listen,
+            environment=pace.variables if pace else None,
         )
         self._num_streams = 0
         self._open = ExitStack()
