@@ -11,7 +11,7 @@ import pytest
 from steeple_client import AsyncClient, TextDelta
 from steeple_rpc.errors import Unavailable
 from tests.support.cluster import Cluster
-from tests.support.waiting import eventually
+from tests.support.deployment import wait_for_event
 
 FAKE = ("--runner=fake", "--fake-step-ms=10")
 
@@ -55,11 +55,9 @@ async def test_a_stream_does_not_go_on_at_something_else(
                     pass
             assert caught.value.reason == "ENGINE_LOST"
             engine = cluster.engines[0]
-            await asyncio.to_thread(eventually, lambda: "ready" in engine.names(), cluster.told)
+            await asyncio.to_thread(wait_for_event, engine, "ready")
             if change is _other_vocabulary:
-                await asyncio.to_thread(
-                    eventually, lambda: "upstream_mismatch" in cluster.gateway.names()
-                )
+                await asyncio.to_thread(wait_for_event, cluster.gateway, "upstream_mismatch")
                 with pytest.raises(Unavailable) as refused:
                     await client.generate("hello", max_tokens=2)
                 assert refused.value.reason == "UPSTREAM_MISMATCH"
@@ -70,5 +68,6 @@ async def test_a_gateway_that_starts_first_waits_for_the_others(
 ) -> None:
     """Cluster starts all at once; the gateway is ready last, whoever was first."""
     with Cluster(demo_dir, sockets, engine=FAKE) as cluster:
+        await asyncio.to_thread(wait_for_event, cluster.gateway, "ready")
         names = cluster.gateway.names()
         assert names.index("serving") < names.index("ready")
