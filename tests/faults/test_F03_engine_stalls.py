@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import grpc
+import psutil
 import pytest
 
 from engine_svc.vigil import PING_LIMIT_S
@@ -21,13 +22,41 @@ from tests.support.fault_counts import limit_s
 from tests.support.lone_engine import LoneEngine, assert_gone
 from tests.support.waiting import eventually
 
-DEADLINE_S = 1.0
+DEADLINE_S = 2.5
+"""Longer than a moment in which a core that is well gets no processor."""
 LIMITS = (f"--step-deadline-s={DEADLINE_S}",)
 HANGS = 66
 VISIBLE_S = DEADLINE_S + 1.0
 NUM_PINGS = 2
 QUIET_S = 2.0
-"""An idle core wakes up less often; it may be on its way to sleep when it is looked at first."""
+"""An idle core wakes up less often."""
+
+
+class _Rest:
+    """Counts for how often a process woke up only after it had slept for QUIET_S.
+
+    Not how often it wakes up in a time: it is on its way to sleep at first, and a machine may
+    wake it up for reasons of its own.
+    """
+
+    def __init__(self, process: psutil.Process) -> None:
+        self._process = process
+        self._num_quiet = 0
+        self._seen, self._since = self._num_awakenings(), time.monotonic()
+        self._last = self._since
+
+    def num_quiet(self) -> int:
+        """Until now; to be asked again and again."""
+        seen, now = self._num_awakenings(), time.monotonic()
+        if seen != self._seen:
+            self._num_quiet += self._last - self._since >= QUIET_S
+            self._seen, self._since = seen, now
+        self._last = now
+        return self._num_quiet
+
+    def _num_awakenings(self) -> int:
+        switches: int = self._process.num_ctx_switches().voluntary
+        return switches
 
 
 def _stop(engine: LoneEngine) -> None:
@@ -47,6 +76,8 @@ def test_a_stuck_core_is_told_and_replaced(
     script = ("--fake-failure=hang", f"--fake-raise-token-id={HANGS}")
     with LoneEngine(demo_dir, *LIMITS, *script) as engine:
         stuck = engine.core
+        # Not after the core's last word, however long that takes to be heard.
+        asked = time.monotonic()
         stream = engine.stream(5, 6, 7, max_tokens=900)
         stream.wait_for_tokens(3)
         begin = time.monotonic()
@@ -54,7 +85,7 @@ def test_a_stuck_core_is_told_and_replaced(
         eventually(lambda: not engine.is_serving(), engine.service.told)
         visible_s = time.monotonic() - begin
         assert stream.reason == "ENGINE_STALLED"
-        assert stream.ended_at - begin >= DEADLINE_S
+        assert stream.ended_at - asked >= DEADLINE_S
         assert max(visible_s, stream.ended_at - begin) <= limit_s(VISIBLE_S)
         assert_gone(stuck)
         engine.wait_until_ready(times=2)
@@ -68,9 +99,9 @@ def test_an_idle_core_may_stop_for_a_moment(demo_dir: Path) -> None:
     with LoneEngine(demo_dir, *LIMITS) as engine:
         core = engine.core
         core.send_signal(signal.SIGSTOP)
-        # Nobody ends, for much longer than the deadline.
+        # Nobody ends, for longer than the deadline.
         with pytest.raises(subprocess.TimeoutExpired):
-            engine.service.process.wait(2 * VISIBLE_S)
+            engine.service.process.wait(VISIBLE_S)
         core.send_signal(signal.SIGCONT)
         assert engine.answer(5, 6, max_tokens=3) == [5, 6, 5]
         assert "core_stalled" not in engine.service.names()
@@ -100,9 +131,8 @@ def test_an_idle_core_that_is_well_stays(demo_dir: Path) -> None:
     with LoneEngine(demo_dir, *LIMITS) as engine:
         assert engine.answer(5, 6, max_tokens=3) == [5, 6, 5]
         core = engine.core
-        begin, before = time.monotonic(), core.num_ctx_switches().voluntary
-        eventually(lambda: core.num_ctx_switches().voluntary >= before + NUM_PINGS)
-        assert time.monotonic() - begin >= NUM_PINGS * QUIET_S
+        rest = _Rest(core)
+        eventually(lambda: rest.num_quiet() >= NUM_PINGS)
         assert engine.is_serving()
         assert engine.core.pid == core.pid
         assert engine.service.names().count("ready") == 1
@@ -113,7 +143,7 @@ def test_a_service_that_was_stopped_answers_nobody_who_has_left(demo_dir: Path) 
     """Front and core stop for longer than the step deadline: no core is blamed for it."""
     with LoneEngine(demo_dir, *LIMITS) as engine:
         core = engine.core
-        stream = engine.stream(5, 6, 7, max_tokens=900, timeout_s=2 * VISIBLE_S)
+        stream = engine.stream(5, 6, 7, max_tokens=900, timeout_s=2 * DEADLINE_S)
         stream.wait_for_tokens(3)
         engine.service.signal(signal.SIGSTOP)
         core.send_signal(signal.SIGSTOP)
