@@ -53,7 +53,7 @@ def test_a_second_sigterm_ends_the_service_within_a_second(
 
 def test_a_leftover_stream_is_told_that_the_engine_drains(demo_dir: Path) -> None:
     """What is longer than the grace ends UNAVAILABLE/DRAINING, with all that it had."""
-    with LoneEngine(demo_dir, "--grace-s=0.5") as engine:
+    with LoneEngine(demo_dir, *SLOW, "--grace-s=0.5") as engine:
         stream = engine.stream(5, 6, 7, max_tokens=900)
         stream.wait_for_tokens(3)
         begin = time.monotonic()
@@ -86,7 +86,7 @@ def test_an_engine_that_is_killed_while_it_drains_leaves_nothing(
 ) -> None:
     """No core, not even one that is stopped; the next start finds its socket free."""
     listen = f"unix:{sockets}/e"
-    with LoneEngine(demo_dir, listen=listen) as engine:
+    with LoneEngine(demo_dir, *SLOW, listen=listen) as engine:
         core = engine.core
         engine.stream(5, 6, 7, max_tokens=900).wait_for_tokens(3)
         engine.service.signal(signal.SIGTERM)
@@ -104,7 +104,7 @@ def test_a_service_that_is_killed_while_it_drains_can_start_again(
     demo_dir: Path, sockets: Path, which: str
 ) -> None:
     """Where it was, without its children."""
-    with Cluster(demo_dir, sockets) as cluster, Client(cluster.target) as client:
+    with Cluster(demo_dir, sockets, engine=SLOW) as cluster, Client(cluster.target) as client:
         service = _service(cluster, which)
         children = psutil.Process(service.process.pid).children(recursive=True)
         events = client.generate_stream("hello", max_tokens=900)

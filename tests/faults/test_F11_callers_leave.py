@@ -25,7 +25,7 @@ from tests.support.traffic import assert_kept, callers, echo, echoes
 from tests.support.waiting import eventually
 
 SEATS = 8
-LONG = 600
+LONG = 900
 Leave = Callable[[AsyncClient, "asyncio.Task[None]"], Awaitable[None]]
 
 
@@ -37,15 +37,17 @@ async def _drop_connection(client: AsyncClient, call: "asyncio.Task[None]") -> N
     await client.close()
 
 
-async def _call(client: AsyncClient, *, stream: bool, prompt: str) -> None:
+async def _call(client: AsyncClient, *, stream: bool, prompt: str, max_tokens: int = LONG) -> None:
     if not stream:
-        await client.generate(prompt, max_tokens=LONG)
+        await client.generate(prompt, max_tokens=max_tokens)
         return
-    async for _ in client.generate_stream(prompt, max_tokens=LONG):
+    async for _ in client.generate_stream(prompt, max_tokens=max_tokens):
         pass
 
 
 PROMPTS = {"queue": "short", "prefill": "long prompt " * 40, "decode": "short"}
+BESIDE_LONG_PROMPT = 650
+"""About as many tokens as the context has room for beside that one."""
 
 
 @pytest.mark.parametrize("leave", [_cancel, _drop_connection])
@@ -55,7 +57,8 @@ async def test_a_caller_that_leaves_takes_everything_along(
     calm: Cluster, when: str, *, stream: bool, leave: Leave
 ) -> None:
     """In the queue, while the prompt is computed, and while tokens come."""
-    whole = LONG * (SEATS if when == "queue" else 1)
+    max_tokens = BESIDE_LONG_PROMPT if when == "prefill" else LONG
+    whole = LONG * SEATS if when == "queue" else max_tokens
     with calm.engine_stub() as stub, computes_below(stub, whole):
         async with AsyncClient(calm.target) as others, AsyncClient(calm.target) as client:
             seats = [
@@ -65,7 +68,9 @@ async def test_a_caller_that_leaves_takes_everything_along(
             busy = SEATS if when == "queue" else 0
             await asyncio.to_thread(eventually, lambda: load_of(stub).num_running == busy)
             before = load_of(stub).num_output_tokens
-            call = asyncio.create_task(_call(client, stream=stream, prompt=PROMPTS[when]))
+            call = asyncio.create_task(
+                _call(client, stream=stream, prompt=PROMPTS[when], max_tokens=max_tokens)
+            )
 
             def is_there() -> bool:
                 load = load_of(stub)

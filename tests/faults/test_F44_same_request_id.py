@@ -10,7 +10,8 @@ from steeple_rpc.errors import AlreadyExists
 from tests.support.fault_counts import count
 from tests.support.guarded import ALICE, BOB, GuardedGateway
 
-MAX_TOKENS = 200
+MAX_TOKENS = 700
+"""Three and a half seconds of an answer: it has not ended before the others are refused."""
 
 
 def test_an_id_in_use_is_refused_and_its_owner_notices_nothing(guarded: GuardedGateway) -> None:
@@ -19,6 +20,9 @@ def test_an_id_in_use_is_refused_and_its_owner_notices_nothing(guarded: GuardedG
     with guarded.client(ALICE) as alice, guarded.client(BOB) as bob:
         first = alice.generate_stream("one two three", **asked)  # type: ignore[arg-type] # by name
         events = [next(first)]
+        # At the same time, that it takes no longer.
+        other = bob.generate_stream("one two three", **{**asked, "request_id": "other"})  # type: ignore[arg-type] # likewise
+        others = [next(other)]
         for _ in range(count(3, 300)):
             with pytest.raises(AlreadyExists) as caught:
                 alice.generate("four", request_id="same", max_tokens=1)
@@ -32,5 +36,7 @@ def test_an_id_in_use_is_refused_and_its_owner_notices_nothing(guarded: GuardedG
         assert finished.reason is FinishReason.MAX_TOKENS
         assert usage.num_completion_tokens == MAX_TOKENS
         streamed = "".join(event.text for event in events if isinstance(event, TextDelta))
-        alone = alice.generate("one two three", **asked)  # type: ignore[arg-type] # by name
-        assert alone.text == streamed
+        others += other
+        assert "".join(event.text for event in others if isinstance(event, TextDelta)) == streamed
+        again = alice.generate("one two three", request_id="same", max_tokens=1)
+        assert again.usage.num_completion_tokens == 1
