@@ -13,6 +13,7 @@ from steeple_rpc.channel import open_sync_channel
 from steeple_rpc.errors import ServiceError
 from steeple_rpc.status import from_call
 from tests.support.cluster import Cluster
+from tests.support.deployment import TIMEOUT_S
 
 Ask = Callable[..., ServiceError]
 
@@ -33,7 +34,7 @@ def gateway_of(cluster: Cluster) -> Iterator[Ask]:
         def ask(**fields: Any) -> ServiceError:
             given = fields if "token_ids" in fields else {"text": "x", **fields}
             request = generate_pb2.GenerateRequest(**given)
-            return refusal(lambda: stub.Generate(request, timeout=10))
+            return refusal(lambda: stub.Generate(request, timeout=TIMEOUT_S))
 
         yield ask
 
@@ -47,6 +48,6 @@ def engine_of(cluster: Cluster) -> Iterator[Ask]:
             good = {"request_id": "r", "model": "demo", "prompt_token_ids": [5]}
             sampling = {"sampling": {"seed": 1}}
             request = engine_pb2.GenerateRequest(**{**good, **sampling, **fields})
-            return refusal(lambda: list(stub.Generate(request, timeout=10)))
+            return refusal(lambda: list(stub.Generate(request, timeout=TIMEOUT_S)))
 
         yield ask
