@@ -15,6 +15,7 @@ from steeple_rpc.context import REQUEST_ID_KEY, RpcContext, current_rpc
 from steeple_rpc.seen_call import MAX_REQUEST_ID
 from tests.support.scripted import ScriptedInference
 from tests.support.servers import Serving, serving
+from tests.support.waiting import LIMIT_S
 
 CANARY = "canary-of-the-prompt"
 PATIENCE_S = 5.0
@@ -86,7 +87,7 @@ async def stub(served: Serving) -> AsyncIterator[Stub]:
 
 
 async def ended(script: Script) -> None:
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(LIMIT_S):
         await script.ended.wait()
 
 

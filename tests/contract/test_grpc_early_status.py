@@ -19,10 +19,17 @@ NARROW = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", WINDOW_BYT
 
 
 class _Telling(load_service_pb2_grpc.LoadServiceServicer):
-    """Ends a watch over its head as soon as a message of this size waits in the write."""
+    """Ends a watch over its head as soon as a message of this size waits in the write.
 
-    def __init__(self, num_bytes: int, *, headers_first: bool = False) -> None:
+    Not over messages that fit the window, `num_fitting` at first: in a write that the machine is
+    slow with one might seem to wait.
+    """
+
+    def __init__(
+        self, num_bytes: int, *, headers_first: bool = False, num_fitting: int = 0
+    ) -> None:
         self._headers_first = headers_first
+        self._num_fitting = num_fitting
         self._telling = load_service_pb2.WatchLoadResponse()
         self._telling.load.models.add(model="m" * num_bytes)
         self.has_ended = asyncio.Event()
@@ -42,6 +49,8 @@ class _Telling(load_service_pb2_grpc.LoadServiceServicer):
         if self._headers_first:
             await context.send_initial_metadata(())
         try:
+            for _ in range(self._num_fitting):
+                yield self._telling
             while True:
                 stuck = asyncio.get_running_loop().call_later(0.1, end, Overloaded("too slow"))
                 yield self._telling
@@ -74,7 +83,7 @@ async def _read_on(call: Any) -> None:
 
 
 async def test_a_status_over_a_later_message_is_read_behind_it() -> None:
-    telling = _Telling(WINDOW_BYTES // 4)
+    telling = _Telling(WINDOW_BYTES // 4, num_fitting=2)
     async with _unread(telling) as call:
         error = await failure(_read_on(call))
     assert isinstance(error, Overloaded)

@@ -29,7 +29,7 @@ LONG_S = 60.0
 # It exists in the stubs only.
 Stub: TypeAlias = "inference_service_pb2_grpc.InferenceServiceAsyncStub"
 
-pytestmark = pytest.mark.timeout(20)
+pytestmark = pytest.mark.timeout(50)
 
 
 @dataclass
@@ -175,7 +175,7 @@ async def test_a_caller_that_does_not_read_holds_up_no_end(lifecycle: Lifecycle)
         stub: Stub = inference_service_pb2_grpc.InferenceServiceStub(channel)
         call = stub.GenerateStream(generate_pb2.GenerateStreamRequest())
         await is_writing.wait()
-        async with asyncio.timeout(LONG_S / 10):
+        async with asyncio.timeout(LONG_S / 2):
             await Lifecycle(served.health, served.calls).drain(
                 served.server, delay_s=0.0, grace_s=0.05
             )
@@ -188,7 +188,7 @@ async def test_nobody_who_watches_health_holds_up_the_end(
     """A balancer's open watch is no running request: an idle service ends at once."""
     states = watch(channel)
     assert (await anext(states)).status == NOT_SERVING
-    async with asyncio.timeout(LONG_S / 10):
+    async with asyncio.timeout(LONG_S / 2):
         await lifecycle.drain(served.server, delay_s=0.0, grace_s=LONG_S)
     with pytest.raises(StopAsyncIteration):
         await anext(states)
@@ -221,7 +221,7 @@ async def test_a_second_signal_skips_the_delay_too(lifecycle: Lifecycle, served:
     lifecycle.hurry()
     lifecycle.hurry()
     settings = ServerSettings(drain_delay_s=LONG_S, grace_s=LONG_S)
-    async with asyncio.timeout(LONG_S / 10):
+    async with asyncio.timeout(LONG_S / 2):
         await lifecycle.run(served.server, forever(), settings)
     assert lifecycle.phase is Phase.STOPPED
 
