@@ -12,7 +12,10 @@ from steeple_demo import model_dir as demo_model_dir
 from steeple_rpc.channel import open_sync_channel
 from tests.support.deployment import Deployment
 
-FAKE = ("--runner=fake", "--fake-step-ms=5", "--max-num-seqs=8", "--max-num-batched-tokens=64")
+_SEATS = ("--runner=fake", "--max-num-seqs=8", "--max-num-batched-tokens=64")
+FAKE = (*_SEATS, "--fake-step-ms=5")
+SLOW = (*_SEATS, "--fake-step-ms=25")
+"""An answer of 900 tokens takes 22 s: it cannot be over when a test does something to it."""
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +28,13 @@ def demo_dir() -> Path:
 def fake(demo_dir: Path) -> Iterator[Deployment]:
     """A fake engine that echoes for ever, 5 ms a step."""
     with Deployment(demo_dir, engine=FAKE) as deployment:
+        yield deployment
+
+
+@pytest.fixture(scope="session")
+def slow(demo_dir: Path) -> Iterator[Deployment]:
+    """The same, 25 ms a step: for tests that act while an answer is on its way."""
+    with Deployment(demo_dir, engine=SLOW) as deployment:
         yield deployment
 
 
@@ -43,6 +53,13 @@ def client(fake: Deployment) -> Iterator[Client]:
 
 
 @pytest.fixture
+def slow_client(slow: Deployment) -> Iterator[Client]:
+    """Connected to the slow deployment."""
+    with Client(slow.target) as connected:
+        yield connected
+
+
+@pytest.fixture
 def channel(fake: Deployment) -> Iterator[grpc.Channel]:
     """A bare channel to the fake deployment's gateway."""
     with open_sync_channel(fake.target) as opened:
@@ -53,4 +70,11 @@ def channel(fake: Deployment) -> Iterator[grpc.Channel]:
 def engine_stub(fake: Deployment) -> Iterator[engine_service_pb2_grpc.EngineServiceStub]:
     """Straight to the fake deployment's engine."""
     with open_sync_channel(fake.engine.address) as opened:
+        yield engine_service_pb2_grpc.EngineServiceStub(opened)
+
+
+@pytest.fixture
+def slow_stub(slow: Deployment) -> Iterator[engine_service_pb2_grpc.EngineServiceStub]:
+    """Straight to the slow deployment's engine."""
+    with open_sync_channel(slow.engine.address) as opened:
         yield engine_service_pb2_grpc.EngineServiceStub(opened)

@@ -1,6 +1,6 @@
 """The ways in which a program leaves a stream of the asyncio client.
 
-Each reads at least one event where there are any, and returns what it keeps alive.
+Each reads at least one event, and returns what it keeps alive.
 """
 
 import asyncio
@@ -100,13 +100,6 @@ async def loses_patience(client: AsyncClient) -> object:
     return stream
 
 
-async def loses_patience_with_a_reply(client: AsyncClient) -> None:
-    """Which tells nothing of its beginning: where the machine is slow, it has none."""
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.3):
-            await client.generate("x")
-
-
 async def is_cancelled(client: AsyncClient) -> object:
     streams = []
     is_read = asyncio.Event()
@@ -125,7 +118,7 @@ async def is_cancelled(client: AsyncClient) -> object:
     return streams
 
 
-STREAM_WAYS: list[Leave] = [
+WAYS: list[Leave] = [
     breaks_out,
     breaks_out_of_the_texts,
     raises_in_the_body,
@@ -138,4 +131,17 @@ STREAM_WAYS: list[Leave] = [
     loses_patience,
     is_cancelled,
 ]
-WAYS = [*STREAM_WAYS, loses_patience_with_a_reply]
+
+
+async def loses_patience_with_a_reply(client: AsyncClient, begun: Awaitable[None]) -> None:
+    """Nothing of a reply is read before its end: `begun` returns once it is being computed."""
+
+    async def ask() -> None:
+        async with asyncio.timeout(None) as patience:
+            reply = asyncio.create_task(client.generate("x"))
+            await begun
+            patience.reschedule(asyncio.get_running_loop().time())
+            await reply
+
+    with pytest.raises(TimeoutError):
+        await ask()

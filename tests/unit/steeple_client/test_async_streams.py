@@ -21,7 +21,7 @@ from steeple_client.credentials import Credentials
 from steeple_client.retries import Repeatable
 from steeple_client.terms import Terms
 from tests.support.answers import generate_events, played
-from tests.support.async_leaving import STREAM_WAYS, Leave
+from tests.support.async_leaving import WAYS, Leave, loses_patience_with_a_reply
 from tests.support.client_calls import FINISHED, STARTED
 from tests.support.endless import EndlessAnswers
 from tests.support.scripted import ScriptedInference
@@ -35,7 +35,7 @@ async def client(served: Serving) -> AsyncIterator[AsyncClient]:
         yield client
 
 
-@pytest.mark.parametrize("leave", STREAM_WAYS)
+@pytest.mark.parametrize("leave", WAYS)
 async def test_leaving_an_async_stream_ends_its_work(
     endless: Serving, answers: EndlessAnswers, leave: Leave
 ) -> None:
@@ -48,17 +48,8 @@ async def test_leaving_an_async_stream_ends_its_work(
 async def test_who_loses_patience_with_a_reply_ends_its_work(
     endless: Serving, answers: EndlessAnswers
 ) -> None:
-    async def ask(client: AsyncClient, patience: asyncio.Timeout) -> None:
-        async with patience:
-            await client.generate("x")
-
     async with AsyncClient(endless.address) as client:
-        patience = asyncio.timeout(None)
-        asking = asyncio.create_task(ask(client, patience))
-        await answers.begun()
-        patience.reschedule(0.0)
-        with pytest.raises(TimeoutError):
-            await asking
+        await loses_patience_with_a_reply(client, answers.begun())
         await answers.idle()
 
 
