@@ -105,10 +105,11 @@ class RpcMetrics:
         in_flight.inc()
 
         def end(code: grpc.StatusCode, reason: str) -> None:
-            in_flight.dec()
             self._rpcs.labels(method, code.name).inc()
             self._durations.labels(method).observe(time.monotonic() - start)
             if reason:
                 self._errors.labels(method, self._reason(reason)).inc()
+            # Last: a scrape on another thread that sees it gone sees it counted.
+            in_flight.dec()
 
         return end

@@ -1,19 +1,19 @@
 """Three real processes, scraped over HTTP while requests run and after."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from steeple_client import Client, TextDelta, Usage, user
-from tests.integration.conftest import FAKE
+from tests.integration.conftest import SLOW
 from tests.support.deployment import Deployment, Service
 from tests.support.scraping import Scrape, scrape
 from tests.support.waiting import eventually
 
 ON = ("--metrics-listen=127.0.0.1:0",)
-NUM_TOKENS = 12
+NUM_TOKENS = 8
 GENERATE = "/steeple.inference.v1.InferenceService/Generate"
 ENCODE = "/steeple.tokenizer.v1.TokenizerService/Encode"
 ABORT = "/steeple.engine.v1.EngineService/Abort"
@@ -21,8 +21,8 @@ ABORT = "/steeple.engine.v1.EngineService/Abort"
 
 @pytest.fixture(scope="module")
 def watched(demo_dir: Path) -> Iterator[Deployment]:
-    """A fake engine; every service serves its metrics."""
-    with Deployment(demo_dir, engine=[*FAKE, *ON], gateway=ON, tokenizer=ON) as deployment:
+    """A slow engine; every service serves its metrics."""
+    with Deployment(demo_dir, engine=[*SLOW, *ON], gateway=ON, tokenizer=ON) as deployment:
         yield deployment
 
 
@@ -33,30 +33,40 @@ def of(service: Service | None) -> Scrape:
     return scrape(str(told["address"]))
 
 
+def live(watched: Deployment) -> Mapping[str, float]:
+    """What each service has of requests that run now."""
+    gateway, tokenizer = of(watched.gateway), of(watched.tokenizer)
+    return {
+        "running": of(watched.engine).value("steeple_engine_requests_running"),
+        "permits": gateway.value("steeple_gateway_permits_in_use", model="demo"),
+        "gateway's sessions": gateway.value("steeple_gateway_detokenize_sessions"),
+        "sessions": tokenizer.value("steeple_tokenizer_sessions"),
+    }
+
+
 def test_while_a_stream_runs_everybody_tells_one_request(watched: Deployment) -> None:
-    """And none when it has ended."""
+    """And none when it has been left, and another one has ended."""
     with Client(watched.target) as client:
-        stream = client.generate_stream("hello there", max_tokens=200, ignore_eos=True)
+        stream = client.generate_stream("hello there", max_tokens=900, ignore_eos=True)
         next(event for event in stream if isinstance(event, TextDelta))
-        gateway, tokenizer = of(watched.gateway), of(watched.tokenizer)
-        assert of(watched.engine).value("steeple_engine_requests_running") == 1
-        assert gateway.value("steeple_gateway_permits_in_use", model="demo") == 1
-        assert gateway.value("steeple_gateway_detokenize_sessions") == 1
-        assert tokenizer.value("steeple_tokenizer_sessions") == 1
-        assert tokenizer.value("steeple_tokenizer_streams") == 1
-        for _ in stream:
-            pass
-    eventually(lambda: of(watched.engine).value("steeple_engine_requests_running") == 0)
-    after = of(watched.gateway)
-    assert after.value("steeple_gateway_permits_in_use") == 0
-    assert after.value("steeple_gateway_detokenize_sessions") == 0
-    assert of(watched.tokenizer).value("steeple_tokenizer_sessions") == 0
+        assert set(live(watched).values()) == {1}
+        assert of(watched.tokenizer).value("steeple_tokenizer_streams") == 1
+        stream.close()
+        client.generate("and another", max_tokens=2)
+    eventually(lambda: set(live(watched).values()) == {0}, lambda: str(live(watched)))
+
+
+def num_open(watched: Deployment) -> float:
+    """RPCs of callers that the gateway has not counted as ended."""
+    return of(watched.gateway).value("steeple_rpcs_in_flight")
 
 
 def test_the_gateway_counts_what_the_usages_tell(watched: Deployment) -> None:
     """TTFT counts requests, latencies and tokens count tokens."""
+    eventually(lambda: num_open(watched) == 0)
     before = of(watched.gateway)
     usages = three_requests(watched)
+    eventually(lambda: num_open(watched) == 0)
     after = of(watched.gateway)
 
     def grown(name: str, **labels: str) -> float:
@@ -75,10 +85,9 @@ def test_the_gateway_counts_what_the_usages_tell(watched: Deployment) -> None:
 
 
 def test_the_engine_and_the_tokenizer_service_count_what_they_did(watched: Deployment) -> None:
-    before, encoder = of(watched.engine), of(watched.tokenizer)
+    before, encoder = settled(watched.engine), of(watched.tokenizer)
     three_requests(watched)
-    eventually(lambda: of(watched.engine).value("steeple_engine_requests_running") == 0)
-    after, encoded = of(watched.engine), of(watched.tokenizer)
+    after, encoded = settled(watched.engine), of(watched.tokenizer)
 
     def grown(name: str) -> float:
         return after.value(name) - before.value(name)
@@ -87,8 +96,8 @@ def test_the_engine_and_the_tokenizer_service_count_what_they_did(watched: Deplo
     assert grown("steeple_engine_queue_seconds_count") == 3
     steps = grown("steeple_engine_steps_total")
     assert grown("steeple_engine_step_duration_seconds_count") == steps > NUM_TOKENS
-    # The fake runner takes 5 ms for each.
-    assert grown("steeple_engine_step_duration_seconds_sum") >= 0.005 * steps
+    # The fake runner takes 25 ms for each.
+    assert grown("steeple_engine_step_duration_seconds_sum") >= 0.025 * steps
     capacity = after.value("steeple_engine_kv_blocks_capacity")
     assert after.value("steeple_engine_kv_blocks") == capacity > 0
     assert after.value("steeple_engine_kv_blocks", state="used") == 0
@@ -113,6 +122,20 @@ def test_what_never_happened_is_counted_as_0(watched: Deployment) -> None:
         assert labels in told.labels(name), name
         assert told.value(name, **labels) == 0
     assert {"model": "demo"} in tokenizer.labels("steeple_tokenizer_prompt_tokens_total")
+
+
+def settled(engine: Service) -> Scrape:
+    """A scrape of an engine that has no work, and has counted all of its last step."""
+    seen: list[Scrape] = []
+
+    def is_still() -> bool:
+        seen[:] = [of(engine)]
+        steps = seen[0].value("steeple_engine_steps_total")
+        timed = seen[0].value("steeple_engine_step_duration_seconds_count")
+        return seen[0].value("steeple_engine_requests_running") == 0 and timed == steps
+
+    eventually(is_still)
+    return seen[0]
 
 
 def three_requests(watched: Deployment) -> list[Usage]:
