@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from steeple_client import Client, Event, TextDelta, Usage
 from steeple_rpc.channel import open_sync_channel
 from steeple_rpc.errors import ServiceError, Unavailable
-from tests.integration.conftest import FAKE
+from tests.integration.conftest import FAKE, SLOW
 from tests.support.deployment import Deployment, Service, wait_for_event
 from tests.support.waiting import eventually
 
@@ -107,14 +107,23 @@ class Reading:
             self.began.set()
 
 
+def stop_serving(service: Service) -> None:
+    """Tell it to stop; return once it refuses new requests: a watch of its health ends then."""
+    with open_sync_channel(service.address) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        states = stub.Watch(health_pb2.HealthCheckRequest(), timeout=60)
+        assert next(states).status == SERVING
+        service.signal(signal.SIGTERM)
+        assert [state.status for state in states] == [NOT_SERVING]
+
+
 @pytest.mark.parametrize("which", ["gateway", "tokenizer", "engine"])
 def test_a_service_that_is_told_to_stop_finishes_its_streams(demo_dir: Path, which: str) -> None:
     """SIGTERM while streaming: the stream ends whole, new requests are refused, status 0."""
     with Deployment(demo_dir, engine=FAKE) as deployment, Client(deployment.target) as client:
         reading = Reading(client, max_tokens=200)
         service: Service = getattr(deployment, which)
-        service.signal(signal.SIGTERM)
-        wait_for_event(service, "draining")
+        stop_serving(service)
         with pytest.raises(Unavailable):
             client.generate("hello", max_tokens=2)
         reading.join()
@@ -127,7 +136,7 @@ def test_a_service_that_is_told_to_stop_finishes_its_streams(demo_dir: Path, whi
 
 def test_a_stream_longer_than_the_grace_ends_typed(demo_dir: Path) -> None:
     """UNAVAILABLE at the end of the grace; the process ends 0 all the same."""
-    arguments = [*FAKE, "--grace-s=0.5"]
+    arguments = [*SLOW, "--grace-s=0.5"]
     with (
         Deployment(demo_dir, engine=arguments, gateway=IMPATIENT) as deployment,
         Client(deployment.target) as client,
@@ -142,7 +151,7 @@ def test_a_stream_longer_than_the_grace_ends_typed(demo_dir: Path) -> None:
 def test_a_lost_engine_is_told_and_a_new_one_is_found(demo_dir: Path, tmp_path: Path) -> None:
     """Kill -9: its streams end ENGINE_LOST; the gateway serves again once it is back."""
     engine_at = f"unix:{tmp_path}/e"
-    arguments = [f"--model={demo_dir}", "--served-model-name=demo", *FAKE]
+    arguments = [f"--model={demo_dir}", "--served-model-name=demo", *SLOW]
     engine = Service("engine_svc", arguments, listen=engine_at)
     tokenizer = Service("tokenizer_svc", [f"--model=demo={demo_dir}"])
     upstreams = [f"--tokenizer={tokenizer.address}", f"--engine={engine_at}"]
