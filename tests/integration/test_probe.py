@@ -47,7 +47,7 @@ async def test_a_service_that_loads_lives_and_is_not_ready() -> None:
 async def test_nobody_at_the_address_is_told_in_one_line() -> None:
     async with serving() as served:
         address = served.address
-    status, line = await probe(address, "--timeout-s", "0.5")
+    status, line = await probe(address)
     assert status == 1
     assert line.startswith("error: UNAVAILABLE: ")
     assert line.count("\n") == 1
@@ -77,12 +77,12 @@ async def test_mutual_tls_is_probed_with_a_certificate(tmp_path: Path) -> None:
         await told(served, ready=True)
         by_tls = [served.address, "--tls-ca", str(authority.ca)]
         assert await probe(*by_tls, *shown) == (0, "")
-        assert (await probe(*by_tls, "--timeout-s", "0.5"))[0] == 1
+        assert (await probe(*by_tls))[0] == 1
     async with serving(tls_cert=other.cert, tls_key=other.key) as served:
         await told(served, ready=True)
         by_tls = [served.address, "--tls-ca", str(authority.ca)]
         assert await probe(*by_tls, "--tls-server-name", "gateway.test.invalid") == (0, "")
-        assert (await probe(*by_tls, "--timeout-s", "0.5"))[0] == 1
+        assert (await probe(*by_tls))[0] == 1
 
 
 async def test_files_that_cannot_be_used_are_told_in_one_line(tmp_path: Path) -> None:

@@ -20,6 +20,9 @@ from tests.support.refused_start import refused_start
 from tests.support.safetensors_bytes import write_safetensors
 from tests.support.waiting import eventually
 
+HANGS = {"STEEPLE_ENGINE_FAKE_FAILURE": "hang", "STEEPLE_ENGINE_FAKE_FAILURE_STEP": "0"}
+"""For the environment: the core's warm-up has no end."""
+
 
 @pytest.fixture
 def taken_port() -> Iterator[int]:
@@ -146,8 +149,8 @@ def _grow_embedding(path: Path, shape: list[int]) -> None:
 
 
 def test_ctrl_c_while_loading_ends_everything_at_once() -> None:
-    """Cleanly, and long before the grace, which is for requests."""
-    serving = Serving("--grace=60", "--startup-timeout=60")
+    """Cleanly, and long before the grace, which is for requests. It would load for ever."""
+    serving = Serving("--grace=60", "--startup-timeout=60", "--runner=fake", environment=HANGS)
     eventually(lambda: len(serving.children()) >= 4, lambda: "the core never began")
     children = serving.children()
     serving.process.send_signal(signal.SIGINT)
