@@ -71,14 +71,16 @@ def test_what_runs_is_seen_as_it_is(prometheus: PrometheusServer) -> None:
     queries = dashboard_queries(WINDOW)
     for name in ("Tokens: completion", "Requests by outcome: {{outcome}}", "CPU: {{job}}"):
         eventually(lambda: sum(prometheus.values(queries[name])) > 0, lambda: name)  # noqa: B023 - called at once
-    (share,) = prometheus.values(queries["Prompt tokens from the prefix cache: cached"])
-    assert 0 < share < 1
+    cached = queries["Prompt tokens from the prefix cache: cached"]
+    # What the very first requests were told is in the window for a while: nothing was cached yet.
+    eventually(lambda: any(0 < share < 1 for share in prometheus.values(cached)), lambda: cached)
     eventually(lambda: len(prometheus.values(queries["Memory: {{job}}"])) == 3)
 
 
 def test_no_alert_rings_while_all_is_well(prometheus: PrometheusServer) -> None:
     """And every rule is evaluated: one that names what is not there would say nothing for ever."""
     eventually(lambda: prometheus.values("up") == [1.0, 1.0, 1.0])
+    # A scrape that comes too late on a busy machine is no alert: it would have to last.
     for query in alert_queries().values():
-        assert prometheus.values(query) == []
+        eventually(lambda: prometheus.values(query) == [], lambda: query)  # noqa: B023 - called at once
     assert prometheus.values('ALERTS{alertstate="firing"}') == []
