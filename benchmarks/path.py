@@ -113,10 +113,15 @@ async def latency(tokens: int) -> None:
     added = sorted(1e3 * stream.beyond_engine_s for stream in single)
     print(
         f"   1 stream, steps of {_STEP_MS:g} ms: between tokens"
-        f" {1e3 * statistics.median(gaps):.2f} ms (p99 {1e3 * _p99(gaps):.2f});"
+        f" {1e3 * _median(gaps):.2f} ms (p99 {1e3 * _p99(gaps):.2f});"
         f" a request of one token takes {statistics.median(added):.2f} ms (p99 {_p99(added):.2f})"
         " beyond what tokenizer and engine need"
     )
+
+
+def _median(ordered: Sequence[float]) -> float:
+    """NaN where there is nothing: all came as one message."""
+    return statistics.median(ordered) if ordered else math.nan
 
 
 def _p99(ordered: Sequence[float]) -> float:

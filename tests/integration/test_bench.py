@@ -126,9 +126,12 @@ def test_prompts_come_from_a_file(fake: Deployment, tmp_path: Path) -> None:
 
 
 def test_who_is_refused_is_counted_apart_and_is_no_failure(fake: Deployment) -> None:
-    """8 seats and a queue of 32: twenty of sixty at once are told to come again."""
+    """8 seats, a queue of 32 and 16 answers a second: most of 200 at once are told to come again.
+
+    However slowly they are sent: in ten seconds they would all be served.
+    """
     told = steeple(
-        *("bench", f"--target={fake.target}", "--concurrency=60", "--requests=60"),
+        *("bench", f"--target={fake.target}", "--concurrency=200", "--requests=200"),
         *("--warm-up=0", "--prompt-lens=4", "--output-lens=100"),
     )
     assert "refused with QUEUE_FULL" in told.stdout
