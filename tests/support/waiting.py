@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 _PAUSE_S = 0.01
 
 
