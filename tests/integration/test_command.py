@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from tests.support.command import Serving, free_port, steeple
+from tests.support.command import Serving, steeple
+from tests.support.ports import free_port
+from tests.support.processes import runs
 from tests.support.scraping import scrape
 
 
@@ -80,7 +82,7 @@ def test_a_dead_service_is_started_again() -> None:
     serving = Serving()
     try:
         serving.line()
-        engine = next(c for c in serving.children() if "engine_svc" in c.cmdline())
+        engine = next(c for c in serving.children() if runs(c, "engine_svc"))
         engine.kill()
         psutil.wait_procs([engine], timeout=10)
         assert steeple("wait", "--timeout=60", f"--target={serving.target}").returncode == 0

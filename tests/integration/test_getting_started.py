@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.deployment import ROOT
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
 PAGE = (ROOT / "docs" / "getting-started.md").read_text(encoding="utf-8")
@@ -56,9 +56,7 @@ def examples() -> list[Example]:
 @pytest.fixture(scope="module")
 def environ() -> Mapping[str, str]:
     """A newcomer's, but for the port, which may be taken here."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = str(free_port())
     return {
         **os.environ,
         "COLUMNS": "80",

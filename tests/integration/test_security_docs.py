@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from tests.support.certificates import Authority
 from tests.support.deployment import ROOT
+from tests.support.ports import free_port
 
 TIMEOUT_S = 110.0
 BIN = Path(sys.executable).parent
@@ -38,10 +38,7 @@ def make_certificate(folder: Path) -> None:
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number: int = probe.getsockname()[1]
-        return number
+    return free_port()
 
 
 def test_the_five_commands_of_the_documentation_work(tmp_path: Path, port: int) -> None:

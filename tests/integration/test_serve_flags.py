@@ -3,7 +3,8 @@
 import pytest
 
 from steeple_demo import model_dir
-from tests.support.command import Serving, free_port, steeple
+from tests.support.command import Serving, steeple
+from tests.support.ports import free_port
 
 
 def test_a_line_written_for_vllm_serves() -> None:

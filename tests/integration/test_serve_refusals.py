@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from steeple_demo import model_dir
-from tests.support.command import Serving, free_port, steeple
+from tests.support.command import Serving, steeple
+from tests.support.ports import free_port
 from tests.support.refused_start import refused_start
 from tests.support.safetensors_bytes import write_safetensors
 from tests.support.waiting import eventually

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,23 +11,18 @@ import psutil
 import pytest
 
 from steeple_client import Client, TextDelta, Usage
+from tests.support.ports import free_port
+from tests.support.processes import runs
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 90.0
 NUM_TOKENS = 400
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @pytest.fixture(scope="module")
 def served() -> Iterator[tuple[str, psutil.Process]]:
     """Where the demo model is served, and the process that keeps the services alive."""
-    target = f"127.0.0.1:{_free_port()}"
+    target = f"127.0.0.1:{free_port()}"
     paths = os.pathsep.join([str(ROOT), str(ROOT / "protos")])
     serve = [sys.executable, "-m", "steeple_cli", "serve", f"--port={target.rpartition(':')[2]}"]
     with subprocess.Popen(
@@ -47,7 +41,7 @@ def served() -> Iterator[tuple[str, psutil.Process]]:
 
 def _kill(above: psutil.Process, module: str) -> None:
     for child in above.children(recursive=True):
-        if module in child.cmdline():
+        if runs(child, module):
             child.send_signal(signal.SIGKILL)
             return
     pytest.fail(f"no process runs {module}")

@@ -11,7 +11,7 @@ from steeple_rpc.settings import USAGE_ERROR
 from tests.support.deployment import TIMEOUT_S, Service
 from tests.support.wheels import INSTALLED, PACKAGES, Environments, run
 
-pytestmark = pytest.mark.timeout(1800 if INSTALLED else 120)
+pytestmark = pytest.mark.timeout(1800 if INSTALLED else 300)
 
 
 @contextmanager

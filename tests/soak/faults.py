@@ -9,6 +9,7 @@ import psutil
 
 from tests.support.cluster import Cluster
 from tests.support.deployment import Service
+from tests.support.processes import runs
 
 Fault = Callable[[Cluster, random.Random], None]
 STUCK_S = 10.0
@@ -23,7 +24,7 @@ def _any_engine(cluster: Cluster, draw: random.Random) -> int:
 def _core(engine: Service) -> psutil.Process | None:
     """The engine's core; None while it is between two."""
     children = psutil.Process(engine.process.pid).children()
-    return next((child for child in children if "engine_svc.core" in child.cmdline()), None)
+    return next((child for child in children if runs(child, "engine_svc.core")), None)
 
 
 def _engine_killed(cluster: Cluster, draw: random.Random) -> None:
@@ -61,7 +62,7 @@ def _tokenizer_killed(cluster: Cluster, _: random.Random) -> None:
 
 def _template_workers_killed(cluster: Cluster, _: random.Random) -> None:
     for child in psutil.Process(cluster.tokenizer.process.pid).children():
-        if WORKER in child.cmdline():
+        if runs(child, WORKER):
             child.kill()
 
 

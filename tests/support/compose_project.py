@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 from tests.support.compose_file import OUR_MODULES
 from tests.support.container_engine import CACHE, ContainerEngine
 from tests.support.deployment import ROOT
+from tests.support.ports import free_port
 from tools.requirements_of import requirements_of
 
 WHEELS = CACHE / "wheels"
@@ -45,10 +45,10 @@ class ComposeProject:
             **engine.environment,
             "BASE_IMAGE": engine.base_image,
             "COMPOSE_PROJECT_NAME": "steepletest",
-            "GATEWAY_PORT": str(_free_port()),
+            "GATEWAY_PORT": str(free_port()),
             "PIP_NO_INDEX": "1",
             "PROMETHEUS_IMAGE": "steeple-test-prometheus:test",
-            "PROMETHEUS_PORT": str(_free_port()),
+            "PROMETHEUS_PORT": str(free_port()),
             "STEEPLE_TAG": "test",
         }
 
@@ -152,9 +152,3 @@ def _copy_tree(folder: Path) -> None:
         if source.is_file():
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, copy)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -19,6 +19,7 @@ from steeple_rpc.errors import ServiceError
 from tests.support.cluster import FAKE
 from tests.support.deployment import TIMEOUT_S, Service
 from tests.support.pace import Pace
+from tests.support.processes import runs
 from tests.support.running import Running
 from tests.support.waiting import eventually
 
@@ -160,7 +161,7 @@ def core_of(service: Service) -> psutil.Process:
 
     def is_there() -> bool:
         children = psutil.Process(service.process.pid).children()
-        found[:] = [child for child in children if "engine_svc.core" in child.cmdline()]
+        found[:] = [child for child in children if runs(child, "engine_svc.core")]
         return bool(found)
 
     eventually(is_there, service.told)

@@ -3,7 +3,6 @@
 import json
 import math
 import shutil
-import socket
 import subprocess
 import urllib.parse
 import urllib.request
@@ -15,6 +14,7 @@ import pytest
 import yaml
 
 from tests.support.deployment import ROOT, Deployment
+from tests.support.ports import free_port
 from tests.support.running import Running
 from tests.support.waiting import eventually
 
@@ -48,9 +48,7 @@ class PrometheusServer(Running):
         self._file.write_text(yaml.safe_dump(config))
         self._process: subprocess.Popen[bytes] | None = None
         self._log = folder / "log"
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.address = f"127.0.0.1:{probe.getsockname()[1]}"
+        self.address = f"127.0.0.1:{free_port()}"
         self._command = [
             *("prometheus", f"--config.file={self._file}", f"--storage.tsdb.path={folder}/data"),
             f"--web.listen-address={self.address}",

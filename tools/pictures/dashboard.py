@@ -16,6 +16,7 @@ import psutil
 
 from steeple_demo import model_dir
 from tests.support.deployment import Deployment
+from tests.support.processes import runs
 from tests.support.prometheus_server import PrometheusServer, scrape_targets
 from tests.support.waiting import eventually
 from tools.dashboard import FILE, WINDOW
@@ -86,7 +87,7 @@ def _deployment(engine: Sequence[str]) -> Deployment:
 
 def _kill_core(deployment: Deployment) -> None:
     children = psutil.Process(deployment.engine.process.pid).children()
-    (core,) = [child for child in children if "engine_svc.core" in child.cmdline()]
+    (core,) = [child for child in children if runs(child, "engine_svc.core")]
     core.kill()
 
 
