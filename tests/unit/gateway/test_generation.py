@@ -326,7 +326,8 @@ async def test_a_session_that_never_ends_is_over_in_time() -> None:
     """The engine keeps its deadline; a tokenizer service that hangs has none of its own."""
     engine = FakeEngine([first(), ended(0, 5)])
     with pytest.raises(DeadlineExpired):
-        await all_of(signals(engine, FakeDetokenizer(answers=False), timeout_s=0.01))
+        async with asyncio.timeout(LONG_S):
+            await all_of(signals(engine, FakeDetokenizer(answers=False), timeout_s=0.01))
 
 
 async def test_a_caller_who_reads_too_slowly_costs_the_engine_nothing_more() -> None:

@@ -23,6 +23,11 @@ def outbox(
     return GuardedOutbox(clock, patience)
 
 
+async def next_batch(box: GuardedOutbox[str]) -> list[str]:
+    async with asyncio.timeout(PATIENCE_S):
+        return await anext(box.batches())
+
+
 async def stuck(box: GuardedOutbox[str], *later: tuple[str, int]) -> None:
     """Take one batch and never ask for another one, whatever is put later."""
     async with asyncio.timeout(PATIENCE_S), aclosing(box.batches()) as batches:
@@ -75,7 +80,7 @@ async def test_a_reader_that_can_be_told_leaves_with_the_error(kind: type[Servic
     if kind is Overloaded:
         box.put("a", MAX_BYTES + 1)
     with pytest.raises(kind):
-        await anext(box.batches())
+        await next_batch(box)
     box.release()
 
 
@@ -84,7 +89,7 @@ async def test_a_reader_is_left_alone_once_it_has_released() -> None:
     """Also when it was told to leave before."""
     box = outbox(timeout_s=SHORT_S)
     with pytest.raises(DeadlineExpired):
-        await anext(box.batches())
+        await next_batch(box)
     assert not any(timer.cancelled() for timer in box._timers)
     box.release()
     assert all(timer.cancelled() for timer in box._timers)
