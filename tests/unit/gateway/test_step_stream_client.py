@@ -168,8 +168,13 @@ async def test_the_stream_keeps_nothing_of_the_request_that_opened_it(
     left = await asyncio.create_task(run())
     other = Request(stream, "b")
     await engine.talks[0].has("b")
-    gc.collect()
-    assert left() is None
+
+    def is_forgotten() -> bool:
+        # A thread of the loop's that helped with the waiting may have it until its next step.
+        gc.collect()
+        return left() is None
+
+    await asyncio.to_thread(eventually, is_forgotten)
     engine.talks[0].say(("b", END))
     await other.task
 
