@@ -5,6 +5,7 @@ import ctypes
 import gc
 import sys
 from collections.abc import AsyncIterator
+from statistics import mean
 from typing import TYPE_CHECKING
 
 import grpc
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     Call = grpc.aio.UnaryStreamCall[bytes, bytes]
     Context = grpc.aio.ServicerContext[bytes, bytes]
 NUM_CALLS = 500
-NUM_ROUNDS = 3  # other threads of the test's process allocate, too
+NUM_ROUNDS = 3
 LOST_BYTES = 60
 """Per call, with nothing but the bare read; what came with it is lost, too."""
 NOTHING_BYTES = 20
@@ -93,9 +94,12 @@ async def _bytes_per_call(silent: "Stream", *, leaves_by_call: bool) -> float:
 async def test_a_read_that_is_cut_off_is_never_freed_and_one_that_is_ended_is(
     silent: "Stream",
 ) -> None:
-    """If the first half fails, grpcio has mended it."""
+    """If the first half fails, grpcio has mended it.
+
+    A busy machine frees in one round what another has left, so only all rounds together tell.
+    """
     await _bytes_per_call(silent, leaves_by_call=True)  # connections, buffers
     lost = [await _bytes_per_call(silent, leaves_by_call=False) for _ in range(NUM_ROUNDS)]
-    assert min(lost) > LOST_BYTES
+    assert mean(lost) > LOST_BYTES
     nothing = [await _bytes_per_call(silent, leaves_by_call=True) for _ in range(NUM_ROUNDS)]
-    assert min(nothing) < NOTHING_BYTES
+    assert mean(nothing) < NOTHING_BYTES
