@@ -22,8 +22,6 @@ class CtrlC:
             signal.raise_signal(signal.SIGINT)
 
 
-# As in a terminal: a shell lets what it runs in the background ignore it.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.meta_path.insert(0, CtrlC)
 sys.argv = ["steeple", "wait", "--timeout=0"]
 from steeple_cli.__main__ import main

@@ -176,7 +176,6 @@ def interrupt_once_told_and_it_waits():
     while sys._current_frames()[main].f_code is not threading.Condition.wait.__code__:
         time.sleep(0.01)
     os.kill(os.getpid(), signal.SIGINT)
-signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell has it ignored
 client = Client(sys.argv[1])
 threading.Thread(target=interrupt_once_told_and_it_waits, daemon=True).start()
 try:
