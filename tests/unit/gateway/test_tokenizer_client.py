@@ -25,6 +25,7 @@ from steeple_rpc.errors import (
     Unavailable,
 )
 from tests.support.servers import Serving, serving
+from tests.support.waiting import LIMIT_S
 
 BAD = "bad"
 BAD_ID = 404
@@ -130,7 +131,7 @@ async def test_a_text_is_encoded_as_asked(
     prompt = await tokenizer.encode("m", "abc", max_tokens=7, timeout_s=None)
     assert (prompt.token_ids, prompt.tail_start) == ((1, 2, 3), 1)
     plain = EncodeInput(text="abc", add_special_tokens=False)
-    await tokenizer.encode_each("m", [plain], timeout_s=1.0)
+    await tokenizer.encode_each("m", [plain], timeout_s=LIMIT_S)
     (limited,), (free,) = (request.inputs for request in tokenizers.requests)
     assert (limited.text, limited.max_tokens, limited.add_special_tokens) == ("abc", 7, True)
     assert not free.HasField("max_tokens")
