@@ -187,7 +187,7 @@ class _Conversation:
             self._leave(update.number)
             _set(request.ended)
         elif update.HasField("error"):
-            self._end(update.number, from_proto(update.error))
+            self._end(update.number, _for_caller(from_proto(update.error)))
         elif update.response.HasField("finished"):
             self._end(update.number)
 
@@ -203,6 +203,17 @@ class _Conversation:
                 async for batch in batches:
                     for commands in slices(batch, _size, max_size=self._max_message_bytes):
                         yield step_stream_pb2.StepStreamRequest(commands=commands)
+
+
+def _for_caller(error: ServiceError) -> ServiceError:
+    """What a request is told of its error: who read the engine too slowly is this gateway.
+
+    Its caller may read well, so the request goes on as behind any loss.
+    """
+    if error.reason != "CLIENT_TOO_SLOW":
+        return error
+    logger().warning("engine_read_too_slowly")
+    return gone(LOST)
 
 
 def _loss(error: grpc.aio.AioRpcError) -> ServiceError:

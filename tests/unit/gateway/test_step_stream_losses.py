@@ -73,6 +73,21 @@ async def test_what_ends_the_stream_is_blamed_on_no_request(
     assert line["reason"] == fault.reason
 
 
+async def test_a_gateway_that_read_too_slowly_does_not_blame_its_caller(
+    engine: TalkingEngine, served: Serving, stream: StepStream
+) -> None:
+    """The request goes on elsewhere; the stream and its other requests stay."""
+    slow, other = Request(stream, "a"), Request(stream, "b")
+    talk = await engine.talk()
+    await talk.has("a", "b")
+    talk.say(("a", Overloaded("slow", reason="CLIENT_TOO_SLOW")), ("b", END))
+    error = await slow.error()
+    assert isinstance(error, Unavailable)
+    assert error.reason == "ENGINE_LOST"
+    assert await other.error() is None
+    assert [line["event"] for line in served.logs].count("engine_read_too_slowly") == 1
+
+
 async def test_an_engine_that_ends_its_stream_in_a_drain_says_so(
     engine: TalkingEngine, stream: StepStream
 ) -> None:
