@@ -94,7 +94,6 @@ def test_unknown_fields_are_ignored(channel: grpc.Channel) -> None:
 
 @settings(
     max_examples=count(150, 20_000),
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(

@@ -123,7 +123,7 @@ def sample_of(spec: RequestSpec, history: tuple[int, ...]) -> SampleSpec:
     )
 
 
-@settings(max_examples=count(400, 100_000), deadline=None)
+@settings(max_examples=count(400, 100_000))
 @given(message=messages, logits=rows, output=st.lists(st.integers(0, VOCAB_SIZE - 1), max_size=40))
 def test_validation_is_total_and_the_sampler_survives_what_it_accepts(
     message: generate_pb2.GenerateRequest, logits: list[float], output: list[int]
@@ -149,7 +149,7 @@ def test_many_of_the_messages_are_accepted() -> None:
     """Else the property above would say little."""
     passed = 0
 
-    @settings(max_examples=200, deadline=None, database=None)
+    @settings(max_examples=200, database=None)
     @given(message=messages)
     def look(message: generate_pb2.GenerateRequest) -> None:
         nonlocal passed

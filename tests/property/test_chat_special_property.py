@@ -1,6 +1,6 @@
 """Whatever a caller writes, a conversation has the special tokens of its template only."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.tokenizers import SPECIAL_TOKENS, loaded_family
@@ -14,13 +14,11 @@ OVERLAPPING = [*CONTENTS, "aa", "aab", "abaa"]
 MARKS = Marks(opening="\ufdd2", closing="\ufdd3")
 PARTS = [content[:n] for content in OVERLAPPING for n in range(1, len(content) + 1)]
 PARTS += [content[n:] for content in OVERLAPPING for n in range(1, len(content))]
-unhurried = settings(deadline=None)  # the cores are shared
 # Noncharacters beside special tokens are refused; the unit tests tell.
 any_text = st.text(st.characters(exclude_categories=["Cs", "Cn"]), max_size=3)
 hostile_texts = st.lists(st.sampled_from(PARTS) | any_text, max_size=6).map("".join)
 
 
-@unhurried
 @given(texts=st.lists(hostile_texts, min_size=1, max_size=3))
 def test_a_conversation_has_as_many_special_tokens_as_its_template(texts: list[str]) -> None:
     """Two per message, and one that opens the answer; and the texts are all there."""
@@ -33,7 +31,6 @@ def test_a_conversation_has_as_many_special_tokens_as_its_template(texts: list[s
     assert tokenizer.decode(ids, skip_special_tokens=True) == expected
 
 
-@unhurried
 @given(text=hostile_texts, before=st.sampled_from(CONTENTS), after=st.sampled_from(CONTENTS))
 def test_marks_tell_the_templates_tokens_from_the_callers(
     text: str, before: str, after: str
@@ -45,7 +42,6 @@ def test_marks_tell_the_templates_tokens_from_the_callers(
     assert respelled == own[0] + text + own[1]
 
 
-@unhurried
 @given(text=hostile_texts)
 def test_marked_text_spells_nothing(text: str) -> None:
     """But single characters, which stand between marks."""

@@ -1,11 +1,10 @@
 """Stop strings are found as a plain search finds them, whatever the borders."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenizer_svc.detokenize.stop_strings import StopMatcher
 
-unhurried = settings(deadline=None)  # the cores are shared
 ALPHABET = st.sampled_from("ab🦊")
 
 
@@ -20,7 +19,6 @@ def plain_search(text: str, stops: list[str]) -> tuple[int, int] | None:
     return min(found, key=lambda match: (match[1], match[0]), default=None)
 
 
-@unhurried
 @given(
     chunks=st.lists(st.text(ALPHABET, max_size=4), max_size=8),
     stops=st.lists(st.text(ALPHABET, min_size=1, max_size=4), max_size=4),
@@ -40,7 +38,6 @@ def test_the_automaton_equals_a_plain_search(chunks: list[str], stops: list[str]
     assert text + matcher.finish() == "".join(chunks)
 
 
-@unhurried
 @given(
     text=st.text(ALPHABET, max_size=12),
     stops=st.lists(st.text(ALPHABET, min_size=1, max_size=4), min_size=1, max_size=4),

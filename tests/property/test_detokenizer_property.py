@@ -4,7 +4,7 @@ import codecs
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.tokenizers import FAMILIES, loaded_family
@@ -16,7 +16,6 @@ from tokenizer_svc.tokenizer import LoadedTokenizer, TextBounds
 
 families = pytest.mark.parametrize("family", sorted(FAMILIES))
 # Shared cores: a deadline per example would measure the neighbours.
-unhurried = settings(deadline=None)
 BOUNDS = TextBounds(max_tokens=4096, template_cpu_s=1.0)
 TEXTS = (
     "👩‍👩‍👧‍👦 and 🦊🇩🇪",
@@ -84,7 +83,6 @@ def num_shared(first: str, second: str) -> int:
 
 
 @families
-@unhurried
 @given(data=st.data(), skip=st.booleans())
 def test_a_grown_answer_equals_the_whole_one(
     family: str, data: st.DataObject, *, skip: bool
@@ -99,7 +97,6 @@ def test_a_grown_answer_equals_the_whole_one(
 
 
 @families
-@unhurried
 @given(data=st.data(), skip=st.booleans())
 def test_what_was_told_never_changes(family: str, data: st.DataObject, *, skip: bool) -> None:
     """After every id, the text told is a prefix of what any continuation decodes to."""
@@ -115,7 +112,6 @@ def test_what_was_told_never_changes(family: str, data: st.DataObject, *, skip: 
 
 
 @families
-@unhurried
 @given(data=st.data(), min_tokens=st.integers(0, 6))
 def test_chunks_change_nothing(family: str, data: st.DataObject, min_tokens: int) -> None:
     """However ids are chunked: the same text, the same ids consumed, the same stop."""
@@ -136,7 +132,6 @@ def test_chunks_change_nothing(family: str, data: st.DataObject, min_tokens: int
 
 
 @families
-@unhurried
 @given(data=st.data())
 def test_a_later_session_goes_on_where_the_earlier_was(family: str, data: st.DataObject) -> None:
     """Prior ids leave the state, and the ids consumed, of a session that was pushed them."""
@@ -165,7 +160,6 @@ def test_a_later_session_goes_on_where_the_earlier_was(family: str, data: st.Dat
         )
 
 
-@unhurried
 @given(data=st.lists(st.binary(max_size=5), max_size=6))
 def test_bytes_decode_as_rust_decodes_them(data: list[bytes]) -> None:
     """The incremental decoder replaces exactly what the library's lossy one replaces."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.catalog import Catalog
@@ -32,7 +32,6 @@ from tokenizer_svc.tokenizer import TextBounds
 
 families = pytest.mark.parametrize("family", sorted(FAMILIES))
 # Shared cores: a deadline per example would measure the neighbours.
-unhurried = settings(deadline=None)
 BOUNDS = TextBounds(max_tokens=4096, template_cpu_s=1.0)
 TEXTS = (
     "👩‍👩‍👧‍👦 and 🦊🇩🇪",
@@ -82,7 +81,6 @@ async def _run(engine: ReplacedEngine, request: EngineRequest) -> list[EngineUpd
     return updates
 
 
-@unhurried
 @given(data=st.data())
 def test_tokens_do_not_tell_how_often_the_engine_was_lost(data: st.DataObject) -> None:
     """Chunks, prefixes and reasons of the loss are drawn; the ids are the uncut answer's."""
@@ -209,7 +207,6 @@ def _played(
 
 
 @families
-@unhurried
 @given(data=st.data())
 def test_text_does_not_tell_how_often_the_tokenizer_was_lost(
     family: str, data: st.DataObject

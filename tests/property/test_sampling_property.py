@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine_svc.core.outputs import RowFault, SampleSpec
@@ -108,7 +108,6 @@ BOTH_ENDS = np.array([LARGEST, -LARGEST, TINY, 0.0] * 6, dtype=np.float32)
     logits=BOTH_ENDS,
     spec=replace(EXTREME, sampling=replace(EXTREME.sampling, temperature=100.0, top_p=1.0)),
 )
-@settings(deadline=None)
 def test_whatever_is_asked_gives_a_possible_token_or_a_fault_that_says_why(
     logits: np.ndarray[tuple[int], np.dtype[np.float32]], spec: SampleSpec
 ) -> None:
@@ -130,7 +129,6 @@ def test_whatever_is_asked_gives_a_possible_token_or_a_fault_that_says_why(
 
 
 @given(sampling=SAMPLING, prompt=TEXT.filter(bool), output=TEXT, data=st.data())
-@settings(deadline=None)
 def test_reading_on_is_the_same_as_reading_again(
     sampling: SamplingParams, prompt: list[int], output: list[int], data: st.DataObject
 ) -> None:
@@ -159,7 +157,6 @@ def test_reading_on_is_the_same_as_reading_again(
 
 
 @given(logits=LOGITS, spec=specs(), others=st.lists(specs(), max_size=4), data=st.data())
-@settings(deadline=None)
 def test_neighbours_change_nothing(
     logits: np.ndarray[tuple[int], np.dtype[np.float32]],
     spec: SampleSpec,

@@ -97,7 +97,6 @@ def test_a_policy_keeps_its_promises(policy: str) -> None:
     bounds = settings(
         max_examples=round(SHARE_OF_EXAMPLES * settings().max_examples),
         stateful_step_count=12,
-        deadline=None,  # the cores are shared
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
     run_state_machine_as_test(machine, settings=bounds)
