@@ -13,7 +13,6 @@ from enum import Enum, auto
 from typing import Any, Protocol
 
 import grpc
-from grpc_health.v1 import health_pb2
 
 from steeple_rpc.errors import Unavailable
 from steeple_rpc.health import HealthService
@@ -59,11 +58,10 @@ class Lifecycle:
         self._hurry = asyncio.Event()
         self.phase = Phase.STARTING
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Tell that the process lives and is not ready; call before the port opens."""
-        await self._tell(LIVENESS, serving=True)
-        # grpcio's health service starts out SERVING.
-        await self._tell(READINESS, serving=False)
+        self._health.set(LIVENESS, serving=True)
+        self._health.set(READINESS, serving=False)
 
     async def set_ready(self, *, ready: bool) -> None:
         """Tell whether requests can be served now. Ignored once draining."""
@@ -73,7 +71,7 @@ class Lifecycle:
         if phase is not self.phase:
             self.phase = phase
             logger().info("ready" if ready else "not_ready")
-        await self._tell(READINESS, serving=ready)
+        self._health.set(READINESS, serving=ready)
 
     def request_stop(self) -> None:
         """Begin to drain. Idempotent."""
@@ -173,7 +171,7 @@ class Lifecycle:
         """
         self.phase = Phase.DRAINING
         logger().info("draining", grace_s=grace_s)
-        await self._tell(READINESS, serving=False)
+        self._health.set(READINESS, serving=False)
         noticed = asyncio.ensure_future(asyncio.sleep(delay_s))
         await self._unless_hurried(noticed, delay_s + 1)
         noticed.cancel()
@@ -195,7 +193,3 @@ class Lifecycle:
         either: set[asyncio.Future[Any]] = {work, hurried}
         await asyncio.wait(either, timeout=limit_s, return_when="FIRST_COMPLETED")
         hurried.cancel()
-
-    async def _tell(self, service: str, *, serving: bool) -> None:
-        served = health_pb2.HealthCheckResponse.ServingStatus
-        await self._health.set(service, served.SERVING if serving else served.NOT_SERVING)

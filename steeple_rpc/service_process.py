@@ -77,7 +77,7 @@ class ServiceProcess:
         """
         add_reflection(self.server, self._settings, services)
         self._rpcs.serve(methods_of(services))
-        await self.lifecycle.start()
+        self.lifecycle.start()
         address = bind(self.server, self._settings)
         await self.server.start()
         logger().info("serving", address=address, **facts)

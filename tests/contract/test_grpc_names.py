@@ -20,7 +20,7 @@ async def test_a_service_behind_another_address_is_found_in_seconds() -> None:
     request = health_pb2.HealthCheckRequest(service=READINESS)
     with NameServer("127.0.0.2") as names:
         async with serving(listen="127.0.0.2:0", insecure_bind=True) as old:
-            await old.health.set(READINESS, SERVING)
+            old.health.set(READINESS, serving=True)
             port = int(old.address.rpartition(":")[2])
             channel = open_channel(names.target(port))
             stub = health_pb2_grpc.HealthStub(channel)
@@ -29,6 +29,6 @@ async def test_a_service_behind_another_address_is_found_in_seconds() -> None:
         await channel.wait_for_state_change(grpc.ChannelConnectivity.READY)
         names.address = "127.0.0.3"
         async with serving(listen=f"127.0.0.3:{port}", insecure_bind=True) as new, channel:
-            await new.health.set(READINESS, SERVING)
+            new.health.set(READINESS, serving=True)
             reply = await stub.Check(request, timeout=FOUND_S, wait_for_ready=True)
             assert reply.status == SERVING

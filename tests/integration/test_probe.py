@@ -24,22 +24,22 @@ async def probe(*arguments: str) -> tuple[int | None, str]:
     return process.returncode, told.decode()
 
 
-async def told(served: Serving, *, ready: bool) -> None:
+def told(served: Serving, *, ready: bool) -> None:
     """Let a server's health say so; it lives in any case."""
-    await served.health.set(LIVENESS, State.SERVING)
-    await served.health.set(READINESS, State.SERVING if ready else State.NOT_SERVING)
+    served.health.set(LIVENESS, serving=True)
+    served.health.set(READINESS, serving=ready)
 
 
 async def test_a_service_that_serves_is_told_by_status_0_and_no_word() -> None:
     async with serving() as served:
-        await told(served, ready=True)
+        told(served, ready=True)
         assert await probe(served.address) == (0, "")
 
 
 async def test_a_service_that_loads_lives_and_is_not_ready() -> None:
     """Readiness and liveness are two questions: whoever loads for long must not be killed."""
     async with serving() as served:
-        await told(served, ready=False)
+        told(served, ready=False)
         assert await probe(served.address) == (1, "error: NOT_SERVING\n")
         assert await probe(served.address, "--service", LIVENESS) == (0, "")
 
@@ -74,12 +74,12 @@ async def test_mutual_tls_is_probed_with_a_certificate(tmp_path: Path) -> None:
     other = authority.issue("named", "gateway.test.invalid")
     shown = ["--tls-cert", str(client.cert), "--tls-key", str(client.key)]
     async with serving(**server) as served:
-        await told(served, ready=True)
+        told(served, ready=True)
         by_tls = [served.address, "--tls-ca", str(authority.ca)]
         assert await probe(*by_tls, *shown) == (0, "")
         assert (await probe(*by_tls))[0] == 1
     async with serving(tls_cert=other.cert, tls_key=other.key) as served:
-        await told(served, ready=True)
+        told(served, ready=True)
         by_tls = [served.address, "--tls-ca", str(authority.ca)]
         assert await probe(*by_tls, "--tls-server-name", "gateway.test.invalid") == (0, "")
         assert (await probe(*by_tls))[0] == 1

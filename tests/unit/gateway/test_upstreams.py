@@ -27,7 +27,7 @@ async def served(engines: Engines) -> AsyncIterator[Serving]:
 async def test_an_engine_is_followed_while_it_serves(served: Serving) -> None:
     """No facts before it is ready, facts while it is, none after; each change is told."""
     lifecycle = Lifecycle(served.health)
-    await lifecycle.start()
+    lifecycle.start()
     changed = asyncio.Event()
     engine = Engine(served.address, changed.set)
     following = asyncio.ensure_future(engine.follow())

@@ -274,7 +274,7 @@ async def test_wait_ends_0_once_ready() -> None:
     calls = Observer()
     async with serving(observers=[calls]) as served:
         lifecycle = Lifecycle(served.health)
-        await lifecycle.start()
+        lifecycle.start()
         waiting = asyncio.ensure_future(Command(served.address)("wait", "--timeout=60"))
         await asyncio.to_thread(eventually, lambda: len(calls.begun) > 0)
         # It has asked: time to end, for one that takes any answer for the right one.
@@ -286,7 +286,7 @@ async def test_wait_ends_0_once_ready() -> None:
 
 
 async def test_wait_ends_1_when_it_takes_too_long(steeple: Command, served: Serving) -> None:
-    await Lifecycle(served.health).start()
+    Lifecycle(served.health).start()
     result = await steeple("wait", "--timeout=0.1")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith("error: DEADLINE_EXCEEDED NOT_READY: ")

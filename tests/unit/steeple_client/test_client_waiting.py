@@ -4,7 +4,6 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from grpc_health.v1 import health_pb2
 
 from steeple_client import AsyncClient, Client
 from steeple_rpc.errors import DeadlineExpired
@@ -19,7 +18,7 @@ async def test_a_client_that_waits_returns_once_the_gateway_serves(
 ) -> None:
     """Not before: the port is open long before the models are loaded."""
     lifecycle = Lifecycle(served.health)
-    await lifecycle.start()
+    lifecycle.start()
     waiting = asyncio.ensure_future(calls.wait_until_ready(LIMIT_S))
     await asyncio.wait({waiting}, timeout=0.05)
     assert not waiting.done()
@@ -44,12 +43,12 @@ async def _serve_until(waiting: "asyncio.Future[None]", address: str) -> None:
     await asyncio.wait({waiting}, timeout=0.05)
     assert not waiting.done()
     async with serving(listen=address) as served:
-        await served.health.set("", health_pb2.HealthCheckResponse.SERVING)
+        served.health.set("", serving=True)
         await waiting
 
 
 async def test_waiting_has_its_limit(served: Serving, calls: Calls) -> None:
-    await Lifecycle(served.health).start()
+    Lifecycle(served.health).start()
     error = await refusal(calls.wait_until_ready(0.1))
     assert isinstance(error, DeadlineExpired)
     assert error.reason == "NOT_READY"

@@ -49,12 +49,6 @@ def server() -> Any:  # stands for grpc.aio.Server, of which only `stop` is used
     return FakeServer()
 
 
-async def state(health: HealthService, service: str) -> int:
-    request = health_pb2.HealthCheckRequest(service=service)
-    status: int = (await health.Check(request, None)).status
-    return status
-
-
 async def forever() -> None:
     await asyncio.Event().wait()
 
@@ -67,7 +61,7 @@ def run(
 
 
 async def test_readiness_comes_and_goes(lifecycle: Lifecycle, health: HealthService) -> None:
-    await lifecycle.start()
+    lifecycle.start()
     for ready, phase, status in (
         (True, Phase.READY, SERVING),
         (True, Phase.READY, SERVING),
@@ -76,18 +70,18 @@ async def test_readiness_comes_and_goes(lifecycle: Lifecycle, health: HealthServ
     ):
         await lifecycle.set_ready(ready=ready)
         assert lifecycle.phase is phase
-        assert await state(health, READINESS) == status
-        assert await state(health, LIVENESS) == SERVING
+        assert health.state(READINESS) == status
+        assert health.state(LIVENESS) == SERVING
 
 
 async def test_a_service_that_drains_never_becomes_ready_again(
     lifecycle: Lifecycle, health: HealthService, server: Any
 ) -> None:
-    await lifecycle.start()
+    lifecycle.start()
     await lifecycle.drain(server, delay_s=0.0, grace_s=1.0)
     await lifecycle.set_ready(ready=True)
     assert lifecycle.phase is Phase.STOPPED
-    assert await state(health, READINESS) == NOT_SERVING
+    assert health.state(READINESS) == NOT_SERVING
 
 
 async def test_requests_get_the_whole_grace(lifecycle: Lifecycle, server: Any) -> None:
@@ -99,12 +93,12 @@ async def test_readiness_ends_before_new_work_is_refused_and_the_server_stops(
     lifecycle: Lifecycle, health: HealthService, server: Any
 ) -> None:
     """The order that balancers need: told first, refused after."""
-    await lifecycle.start()
+    lifecycle.start()
     await lifecycle.set_ready(ready=True)
     seen: list[tuple[Phase, int, list[float | None]]] = []
 
     def on_drain() -> None:
-        status = health._server_status[READINESS]
+        status = health.state(READINESS)
         seen.append((lifecycle.phase, status, list(server.graces)))
 
     await lifecycle.drain(server, delay_s=0.0, grace_s=1.0, on_drain=on_drain)
