@@ -20,7 +20,6 @@ async def test_a_service_behind_another_address_is_found_in_seconds() -> None:
     request = health_pb2.HealthCheckRequest(service=READINESS)
     with NameServer("127.0.0.2") as names:
         async with serving(listen="127.0.0.2:0", insecure_bind=True) as old:
-            old.health.set(READINESS, serving=True)
             port = int(old.address.rpartition(":")[2])
             channel = open_channel(names.target(port))
             stub = health_pb2_grpc.HealthStub(channel)
@@ -28,7 +27,6 @@ async def test_a_service_behind_another_address_is_found_in_seconds() -> None:
         # A call that comes before the channel has heard of the end is lost with the connection.
         await channel.wait_for_state_change(grpc.ChannelConnectivity.READY)
         names.address = "127.0.0.3"
-        async with serving(listen=f"127.0.0.3:{port}", insecure_bind=True) as new, channel:
-            new.health.set(READINESS, serving=True)
+        async with serving(listen=f"127.0.0.3:{port}", insecure_bind=True), channel:
             reply = await stub.Check(request, timeout=FOUND_S, wait_for_ready=True)
             assert reply.status == SERVING

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from engine_svc.vigil import PING_LIMIT_S
-from steeple_rpc.errors import DeadlineExpired
+from steeple_rpc.errors import DeadlineExpired, Unavailable
 from tests.support.deployment import wait_for_event
 from tests.support.fault_counts import limit_s
 from tests.support.lone_engine import LoneEngine, assert_gone
@@ -147,7 +147,8 @@ def test_a_service_that_was_stopped_answers_nobody_who_has_left(demo_dir: Path) 
         stream.wait_for_tokens(3)
         engine.service.signal(signal.SIGSTOP)
         core.send_signal(signal.SIGSTOP)
-        assert isinstance(stream.join().error, DeadlineExpired)
+        # Its pings are answered by nobody, either: after 5 s, as late as its deadline may be seen.
+        assert isinstance(stream.join().error, DeadlineExpired | Unavailable)
         received = len(stream.tokens)
         core.send_signal(signal.SIGCONT)
         engine.service.signal(signal.SIGCONT)

@@ -13,6 +13,7 @@ from pydantic_settings import SettingsConfigDict
 from steeple_rpc import status
 from steeple_rpc.errors import ServiceError
 from steeple_rpc.health import HealthService
+from steeple_rpc.lifecycle import READINESS
 from steeple_rpc.live_calls import LiveCalls
 from steeple_rpc.observing import RpcObserver
 from steeple_rpc.server import add_health, bind, make_server
@@ -52,12 +53,15 @@ async def serving(
 ) -> AsyncIterator[Serving]:
     """Serve for the block, with our options and border; log lines are caught, not printed.
 
+    Health tells that it is ready, until a test knows better.
+
     What else is `given` are settings.
     """
     settings = ServerSettings(listen=listen, max_message_bytes=max_message_bytes, **given)
     calls = LiveCalls()
     server = make_server(settings, observers, interceptors, calls=calls)
     health = add_health(server)
+    health.set(READINESS, serving=True)
     for add_service in add:
         add_service(server)
     address = bind(server, settings)

@@ -42,8 +42,7 @@ async def test_a_client_that_waits_may_come_before_the_gateway(kind: str, tmp_pa
 async def _serve_until(waiting: "asyncio.Future[None]", address: str) -> None:
     await asyncio.wait({waiting}, timeout=0.05)
     assert not waiting.done()
-    async with serving(listen=address) as served:
-        served.health.set("", serving=True)
+    async with serving(listen=address):
         await waiting
 
 
