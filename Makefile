@@ -10,7 +10,7 @@ TORCH_INDEX_URL ?=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	$(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL)) --constraint constraints.txt
 
-.PHONY: help demo test third-party lint format protos protos-baseline wheel-check docs pictures compose-test faults soak bench-path mutants clean train
+.PHONY: help demo test third-party lint format protos protos-baseline wheel-check docs pictures compose-test faults soak freezing-test bench-path mutants clean train
 .DEFAULT_GOAL := help
 
 help: ## Show this.
@@ -102,6 +102,11 @@ MINUTES := 10
 
 soak: $(VENV)/.installed-dev ## Mixed traffic and a random fault every 20 s (make soak MINUTES=60).
 	$(BIN)/python -m tests.soak --minutes $(MINUTES)
+
+SEED := 1
+
+freezing-test: $(VENV)/.installed-dev ## All tests while their processes stand still now and then (SEED=2).
+	$(BIN)/python -m tests.freezing --seed $(SEED) --numprocesses $(TEST_WORKERS) --dist loadfile
 
 bench-path: $(VENV)/.installed-dev ## Tokens per second and CPU of the path, with a model of 0 ms.
 	$(BIN)/python -m benchmarks.path
